@@ -1,0 +1,36 @@
+//! The nouns of agent memory and their rules: validation, redaction, terms, ranking, packing. Pure functions and data.
+//!
+//! **Invariant:** nothing here knows of SQLite, HTTP, the command line or Prometheus, and nothing reads the clock.
+
+pub mod caller;
+pub mod chunk;
+pub mod content;
+pub mod event;
+pub mod handoff;
+pub mod id;
+pub mod invalid;
+pub mod name;
+pub mod pack;
+pub mod page;
+pub mod passage;
+pub mod recall;
+pub mod redact;
+pub mod session;
+pub mod stat;
+pub mod terms;
+pub mod time;
+pub mod token;
+pub mod vocabulary;
+pub mod wake_up;
+
+pub use caller::{Caller, Via};
+pub use id::{ArtifactId, ChunkId, ChunkOwner, DecisionId, EventId, HandoffId, JobId, NoteId};
+pub use invalid::Invalid;
+pub use name::{Name, TenantId};
+pub use passage::NewChunk;
+pub use stat::Stat;
+pub use time::Timestamp;
+pub use vocabulary::{
+    ActorType, ArtifactKind, Channel, ChunkField, CompressionLevel, DecisionStatus, EntityType,
+    EventKind, JobType, Origin, Sensitivity,
+};

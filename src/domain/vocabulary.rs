@@ -1,0 +1,215 @@
+//! The closed sets of words: what the wire may say, what the store keeps as a small integer.
+//!
+//! Each set is one `enum` with its wire word and its store code; the codes stand in the file format and are never
+//! renumbered.
+//!
+//! **Invariant:** there is no "other": a word outside a set is refused with the list of those inside.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::domain::Invalid;
+
+macro_rules! vocabulary {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $code:literal $word:literal,)+ })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$word_doc])* $variant,)+ }
+
+        impl $name {
+            /// Every member, in the order of the store codes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// The small integer in the store.
+            pub fn code(self) -> i64 {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// The member with this store code.
+            pub fn from_code(code: i64) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// Reads the word; `field` names it in the refusal.
+            pub fn parse(field: &str, word: &str) -> Result<Self, Invalid> {
+                match word {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(Invalid::new(field, concat!("is not one of", $(" ", $word),+))),
+                }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::parse("", &word).map_err(|invalid| D::Error::custom(invalid.reason))
+            }
+        }
+    )*};
+}
+
+vocabulary! {
+    /// Who may hear what is said: both where an event was said and where a reader stands.
+    Channel {
+        /// The user's own.
+        Private = 0 "private",
+        /// Anybody.
+        Public = 1 "public",
+        /// The user's team.
+        Team = 2 "team",
+        /// Other agents.
+        Agent = 3 "agent",
+    }
+    /// What did something.
+    ActorType {
+        /// A person.
+        Human = 0 "human",
+        /// An agent.
+        Agent = 1 "agent",
+        /// A tool that an agent called.
+        Tool = 2 "tool",
+    }
+    /// What kind of thing happened.
+    EventKind {
+        /// Something was said.
+        Message = 0 "message",
+        /// A tool was called.
+        ToolCall = 1 "tool_call",
+        /// A tool answered.
+        ToolResult = 2 "tool_result",
+        /// A choice was made.
+        Decision = 3 "decision",
+        /// A task moved on.
+        TaskUpdate = 4 "task_update",
+        /// Something was produced.
+        Artifact = 5 "artifact",
+    }
+    /// How carefully a thing must be handled; the order of the variants is the order of care.
+    Sensitivity {
+        /// Nothing to protect.
+        None = 0 "none",
+        /// Of no use to strangers.
+        Low = 1 "low",
+        /// Not for the public nor for other agents.
+        High = 2 "high",
+        /// Read by its id alone.
+        Secret = 3 "secret",
+    }
+    /// Who wrote a handoff.
+    Origin {
+        /// The agent itself.
+        Agent = 0 "agent",
+        /// A hook, out of the session's events.
+        Automatic = 1 "automatic",
+    }
+    /// In which form a handoff is shown to a later session.
+    CompressionLevel {
+        /// As it was written.
+        Full = 0 "full",
+        /// A few sentences.
+        Summary = 1 "summary",
+        /// One dated line.
+        QuickRef = 2 "quick_ref",
+        /// Part of a reflection.
+        Integrated = 3 "integrated",
+    }
+    /// Whether a decision holds.
+    DecisionStatus {
+        /// It holds.
+        Active = 0 "active",
+        /// Another took its place.
+        Superseded = 1 "superseded",
+    }
+    /// What an artifact is.
+    ArtifactKind {
+        /// What a tool printed.
+        ToolOutput = 0 "tool_output",
+        /// Any other long text.
+        Blob = 1 "blob",
+    }
+    /// The types of memory that recall finds.
+    EntityType {
+        /// An event.
+        Event = 0 "event",
+        /// A handoff.
+        Handoff = 1 "handoff",
+    }
+    /// The parts of an entity that are indexed on their own.
+    ChunkField {
+        /// The text of an event's content.
+        Content = 0 "content",
+        /// A handoff's account of what happened.
+        Experienced = 1 "experienced",
+        /// What was noticed.
+        Noticed = 2 "noticed",
+        /// What was learned.
+        Learned = 3 "learned",
+        /// The story of the session.
+        Story = 4 "story",
+        /// Who the agent is becoming.
+        Becoming = 5 "becoming",
+        /// What must not be forgotten.
+        Remember = 6 "remember",
+    }
+    /// Work that goes on after its answer.
+    JobType {
+        /// Forgetting a whole tenant.
+        ForgetTenant = 0 "forget_tenant",
+        /// Forgetting a session with all it holds.
+        ForgetSession = 1 "forget_session",
+    }
+}
+
+impl Channel {
+    /// The highest sensitivity that a list, a search or a wake-up may show on this channel.
+    /// `secret` is never reached this way.
+    pub fn clearance(self) -> Sensitivity {
+        match self {
+            Self::Private | Self::Team => Sensitivity::High,
+            Self::Public | Self::Agent => Sensitivity::Low,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_words_round_trip() {
+        for (code, kind) in (0..).zip(EventKind::ALL) {
+            assert_eq!(kind.code(), code);
+            assert_eq!(EventKind::from_code(code), Some(*kind));
+            assert_eq!(EventKind::parse("kind", kind.as_str()).unwrap(), *kind);
+        }
+        assert_eq!(EventKind::from_code(99), None);
+    }
+
+    #[test]
+    fn a_refusal_lists_what_is_allowed() {
+        let invalid = Channel::parse("channel", "secret").unwrap_err();
+        assert_eq!(
+            invalid.to_string(),
+            "channel: is not one of private public team agent"
+        );
+    }
+
+    #[test]
+    fn nothing_clears_a_secret() {
+        assert!(
+            Channel::ALL
+                .iter()
+                .all(|channel| channel.clearance() < Sensitivity::Secret)
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! agent-memory: the memory AI agents keep between sessions, one binary over one SQLite file.
+//!
+//! The layers, each of which uses only those below it:
+//!
+//! ```text
+//! main → cli → app → {http, jobs} → exec → service → store → domain        metrics, clock, config: leaves
+//! ```
+//!
+//! Reading order: [`domain`] says what there is and which rules hold; [`store`] keeps it, as whole units of work
+//! ([`store::sqlite`] is the engine and the heart); [`service`] is the one door for every front end; [`exec`] takes a
+//! request from an async worker to a service and back; [`http`] speaks the wire; [`jobs`] does what goes on after an
+//! answer; [`app`] puts it together; [`cli`] is the command line.
+//!
+//! **Invariant:** a module names only those that `tests/it/tidy.rs` lets it use.
+
+pub mod clock;
+pub mod domain;
+pub mod store;

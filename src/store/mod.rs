@@ -1,0 +1,601 @@
+//! The seam between what the product means and how an engine keeps it.
+//!
+//! [`Store`] is an enum over engines: the embedded SQLite today, PostgreSQL for those who outgrow one machine. Its
+//! methods are whole units of work in domain types. A write returns a [`Pending`], which resolves when the write is
+//! on disk (or is not); a read answers at once or says that it would have to wait. How writes are grouped, where a
+//! read runs and how counts are kept is the engine's business.
+//!
+//! **Invariant:** no engine's type is visible here, and no caller hands in a closure over a connection.
+
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::domain::content::Fingerprint;
+use crate::domain::event::{Artifact, Chunk, Event, EventFilter, EventReceipt, NewEvent};
+use crate::domain::handoff::{Handoff, HandoffFilter, IdentityThread, NewHandoff};
+use crate::domain::page::{Page, Paged};
+use crate::domain::recall::{Candidates, RecallQuery};
+use crate::domain::session::{Job, NewSession, Project, Session};
+use crate::domain::wake_up::{WakeUpFacts, WakeUpQuery};
+use crate::domain::{
+    ArtifactId, Caller, ChunkId, EventId, HandoffId, Name, Sensitivity, Stat, TenantId, Timestamp,
+};
+
+pub mod sqlite;
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The file.
+    pub path: PathBuf,
+    /// What the process is.
+    pub role: Role,
+    /// Read-only connections of a server.
+    pub readers: u32,
+    /// How long a read waits for one of them before it is [`StoreError::Overloaded`].
+    pub reader_wait: Duration,
+    /// Whether an acknowledged write survives a power failure.
+    pub durability: Durability,
+    /// How long a write waits for other processes before it is [`StoreError::Unavailable`].
+    pub write_wait: Duration,
+}
+
+/// What opens a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The server: a writer thread, a pool of readers, migrations, checkpoints.
+    Server,
+    /// A command: one connection, nothing in the background; creates a missing file, never migrates an old one.
+    Command,
+}
+
+/// When a write counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// After an fsync.
+    Full,
+    /// After the operating system has it: survives a crash of the process, not of the machine.
+    Normal,
+}
+
+/// Whether a read may wait for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Wait up to [`Options::reader_wait`].
+    Yes,
+    /// Answer [`StoreError::Overloaded`] at once, as an async worker has to.
+    No,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No room: the write queue is full or no reader came free.
+    #[error("the store is overloaded")]
+    Overloaded,
+    /// There is no such thing in this tenant.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// It contradicts what is stored.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// The file cannot be used now; nothing was stored.
+    #[error("the store cannot be used")]
+    Unavailable(#[source] Cause),
+    /// A fault of ours; nothing was stored.
+    #[error("the store failed")]
+    Internal(#[source] Cause),
+}
+
+/// What lies below a failure, for the log.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// Why a store cannot be opened, in words for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file or its directory cannot be used.
+    #[error("{path}: {reason}", path = .path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+        /// The fault below, if any.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The schema is older and this process may not migrate it.
+    #[error("{path} has schema {found}, this version needs {wanted}: run `agent-memory migrate`", path = .path.display())]
+    NeedsMigration {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        wanted: i64,
+    },
+}
+
+/// A write on its way to the disk. Await it, or [`Pending::wait`] for it; dropping it does not take the write back.
+#[derive(Debug)]
+pub struct Pending<T>(Progress<T>);
+
+#[derive(Debug)]
+enum Progress<T> {
+    Done(Option<Result<T, StoreError>>),
+    Queued(oneshot::Receiver<Result<T, StoreError>>),
+}
+
+impl<T> Pending<T> {
+    /// A write that was carried out on the spot.
+    pub(crate) fn done(result: Result<T, StoreError>) -> Self {
+        Self(Progress::Done(Some(result)))
+    }
+
+    /// A write whose result will come.
+    pub(crate) fn queued(receiver: oneshot::Receiver<Result<T, StoreError>>) -> Self {
+        Self(Progress::Queued(receiver))
+    }
+
+    /// Blocks until the write is on disk. Not for async code.
+    ///
+    /// # Errors
+    /// The write was refused or could not be stored; then nothing of it was.
+    pub fn wait(self) -> Result<T, StoreError> {
+        match self.0 {
+            Progress::Done(result) => result.unwrap_or_else(|| Err(gone())),
+            Progress::Queued(receiver) => receiver.blocking_recv().unwrap_or_else(|_| Err(gone())),
+        }
+    }
+}
+
+impl<T: Unpin> Future for Pending<T> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Progress::Done(result) => Poll::Ready(result.take().unwrap_or_else(|| Err(gone()))),
+            Progress::Queued(receiver) => Pin::new(receiver)
+                .poll(cx)
+                .map(|received| received.unwrap_or_else(|_| Err(gone()))),
+        }
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".into())
+}
+
+/// A client's `Idempotency-Key` and what it stands for.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey {
+    /// The route it was sent to; a key means one thing per tenant and route.
+    pub route: &'static str,
+    /// Hash of the key.
+    pub key: Fingerprint,
+    /// Hash of the request.
+    pub request: Fingerprint,
+}
+
+/// What became of one event of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is stored, now or since an earlier write with the same id.
+    Stored(EventReceipt),
+    /// Its id is taken by another event.
+    Conflict,
+}
+
+/// How a store feels, without touching it.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Whether the last self-check passed.
+    pub usable: bool,
+    /// Unix milliseconds of that check.
+    pub checked_at: Timestamp,
+    /// Writes waiting.
+    pub queue_depth: usize,
+    /// Most writes that can wait.
+    pub queue_capacity: usize,
+    /// Reader connections in all, free, and callers waiting for one.
+    pub readers: PoolState,
+}
+
+/// The reader pool at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PoolState {
+    /// Connections.
+    pub total: u32,
+    /// Free ones.
+    pub idle: u32,
+    /// Callers waiting.
+    pub waiting: u32,
+}
+
+/// Sizes and settings of the file, read for `status` and `/health/detailed`.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct FileFacts {
+    /// Schema of the file.
+    pub schema_version: i64,
+    /// SQLite's own version.
+    pub sqlite_version: String,
+    /// Bytes of the database file.
+    pub database_bytes: u64,
+    /// Bytes of its write-ahead log.
+    pub wal_bytes: u64,
+    /// Pages in all.
+    pub pages: i64,
+    /// Pages free for reuse.
+    pub free_pages: i64,
+    /// Bytes a page.
+    pub page_bytes: i64,
+    /// Jobs not finished yet.
+    pub open_jobs: i64,
+}
+
+/// One thing that `doctor` looked at.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: &'static str,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was seen, in words.
+    pub detail: String,
+}
+
+/// How far a sliced job has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slice {
+    /// There is more to do.
+    More,
+    /// All jobs are done.
+    Done,
+}
+
+/// A store. Cheap to clone; the last clone's end closes the file.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// The embedded engine.
+    Sqlite(Arc<sqlite::Sqlite>),
+}
+
+impl Store {
+    /// Opens the file, creating or (as a server) migrating it as needed.
+    ///
+    /// # Errors
+    /// The file is not ours, too new, too old for a command, on a network file system, or cannot be used.
+    pub fn open(options: &Options, now: Timestamp) -> Result<Self, OpenError> {
+        Ok(Self::Sqlite(Arc::new(sqlite::Sqlite::open(options, now)?)))
+    }
+
+    /// Records events in one transaction, in order. An event whose id is taken by another one is reported in its
+    /// place and stores nothing; the others are stored.
+    ///
+    /// # Errors
+    /// The queue is full, or the key stands for another request; the pending part adds what a commit can meet.
+    pub fn record_events(
+        &self,
+        tenant: &TenantId,
+        events: Vec<NewEvent>,
+        key: Option<IdempotencyKey>,
+        now: Timestamp,
+    ) -> Result<Pending<Vec<Outcome>>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.record_events(tenant, events, key, now)
+    }
+
+    /// Stores a handoff and answers it as it is read back. An automatic one replaces the session's earlier automatic
+    /// one and gives way to one that the agent wrote.
+    ///
+    /// # Errors
+    /// As [`Store::record_events`]; a taken id is `Conflict`.
+    pub fn create_handoff(
+        &self,
+        tenant: &TenantId,
+        handoff: NewHandoff,
+        key: Option<IdempotencyKey>,
+        now: Timestamp,
+    ) -> Result<Pending<Handoff>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.create_handoff(tenant, handoff, key, now)
+    }
+
+    /// Notes that a session has started, or what more is known of it.
+    ///
+    /// # Errors
+    /// The queue is full.
+    pub fn start_session(
+        &self,
+        tenant: &TenantId,
+        session: NewSession,
+        now: Timestamp,
+    ) -> Result<Pending<Session>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.start_session(tenant, session, now)
+    }
+
+    /// Forgets an event with its chunks, terms and artifact.
+    ///
+    /// # Errors
+    /// The queue is full; pending: `NotFound`.
+    pub fn forget_event(&self, tenant: &TenantId, id: EventId) -> Result<Pending<()>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.forget_event(tenant, id)
+    }
+
+    /// Forgets a handoff with its chunks and terms.
+    ///
+    /// # Errors
+    /// The queue is full; pending: `NotFound`.
+    pub fn forget_handoff(
+        &self,
+        tenant: &TenantId,
+        id: HandoffId,
+    ) -> Result<Pending<()>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.forget_handoff(tenant, id)
+    }
+
+    /// Marks a session as forgotten; [`Store::forget_slice`] does the rest.
+    ///
+    /// # Errors
+    /// The queue is full; pending: `NotFound`.
+    pub fn forget_session(
+        &self,
+        tenant: &TenantId,
+        session: Name,
+        now: Timestamp,
+    ) -> Result<Pending<Job>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.forget_session(tenant, session, now)
+    }
+
+    /// Marks a tenant as forgotten; [`Store::forget_slice`] does the rest.
+    ///
+    /// # Errors
+    /// The queue is full; pending: `NotFound`.
+    pub fn forget_tenant(
+        &self,
+        tenant: &TenantId,
+        now: Timestamp,
+    ) -> Result<Pending<Job>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.forget_tenant(tenant, now)
+    }
+
+    /// Does the next few milliseconds of the oldest open job.
+    ///
+    /// # Errors
+    /// The queue is full.
+    pub fn forget_slice(&self, now: Timestamp) -> Result<Pending<Slice>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.forget_slice(now)
+    }
+
+    /// Makes what was forgotten leave the files too, where the engine keeps a log. Blocks; for commands, which have no
+    /// writer thread that would get to it.
+    ///
+    /// # Errors
+    /// The log is in use; a running server will do it.
+    pub fn scrub(&self) -> Result<(), StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.scrub()
+    }
+
+    /// Proves that a write reaches the disk, by making one.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn prove_write(&self, now: Timestamp) -> Result<Pending<()>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.prove_write(now)
+    }
+
+    /// Counts a search; written with the next group.
+    pub fn count_recall(&self, empty: bool) {
+        let Self::Sqlite(engine) = self;
+        engine.count_recall(empty);
+    }
+
+    /// An event, whatever its sensitivity.
+    ///
+    /// # Errors
+    /// No connection came free, or the file cannot be read.
+    pub fn event(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+        id: EventId,
+    ) -> Result<Option<Event>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.event(wait, tenant, id)
+    }
+
+    /// Events in order, up to a sensitivity.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn events(
+        &self,
+        wait: Wait,
+        caller: &Caller,
+        filter: &EventFilter,
+        page: &Page,
+    ) -> Result<Paged<Event>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.events(wait, caller, filter, page)
+    }
+
+    /// A chunk with its text, and the sensitivity of its entity.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn chunk(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+        id: ChunkId,
+    ) -> Result<Option<(Chunk, Sensitivity)>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.chunk(wait, tenant, id)
+    }
+
+    /// An artifact with its text, and the sensitivity of its event.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn artifact(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+        id: ArtifactId,
+    ) -> Result<Option<(Artifact, Sensitivity)>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.artifact(wait, tenant, id)
+    }
+
+    /// A handoff, whatever its sensitivity.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn handoff(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+        id: HandoffId,
+    ) -> Result<Option<Handoff>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.handoff(wait, tenant, id)
+    }
+
+    /// Handoffs in order, up to a sensitivity.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn handoffs(
+        &self,
+        wait: Wait,
+        caller: &Caller,
+        filter: &HandoffFilter,
+        page: &Page,
+    ) -> Result<Paged<Handoff>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.handoffs(wait, caller, filter, page)
+    }
+
+    /// The newest identity statements.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn identity_thread(
+        &self,
+        wait: Wait,
+        caller: &Caller,
+        limit: u32,
+    ) -> Result<IdentityThread, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.identity_thread(wait, caller, limit)
+    }
+
+    /// Sessions in order of their start.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn sessions(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+        page: &Page,
+    ) -> Result<Paged<Session>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.sessions(wait, tenant, page)
+    }
+
+    /// Projects in order of their first write.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn projects(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+        page: &Page,
+    ) -> Result<Paged<Project>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.projects(wait, tenant, page)
+    }
+
+    /// What a wake-up is made of. `relevant` names the older handoffs to show instead of the newest.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn wake_up_facts(
+        &self,
+        wait: Wait,
+        caller: &Caller,
+        query: &WakeUpQuery,
+        relevant: Option<&[HandoffId]>,
+    ) -> Result<WakeUpFacts, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.wake_up_facts(wait, caller, query, relevant)
+    }
+
+    /// Passages that may answer a query, with the tenant's own statistics.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn recall_candidates(
+        &self,
+        wait: Wait,
+        caller: &Caller,
+        query: &RecallQuery,
+    ) -> Result<Candidates, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.recall_candidates(wait, caller, query)
+    }
+
+    /// The counted facts, as of the last commit that the writer saw. Touches nothing.
+    pub fn stats(&self) -> Arc<BTreeMap<Stat, i64>> {
+        let Self::Sqlite(engine) = self;
+        engine.stats()
+    }
+
+    /// How the store feels. Touches nothing.
+    pub fn health(&self) -> Health {
+        let Self::Sqlite(engine) = self;
+        engine.health()
+    }
+
+    /// Sizes and settings of the file.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn file_facts(&self, wait: Wait) -> Result<FileFacts, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.file_facts(wait)
+    }
+
+    /// Looks the file over. Takes long on a large one.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.examine()
+    }
+
+    /// Finishes what was accepted, empties the log into the file and closes it. Later writes are refused.
+    pub fn close(&self) {
+        let Self::Sqlite(engine) = self;
+        engine.close();
+    }
+}

@@ -1,0 +1,492 @@
+//! The file and what it knows about itself: identity, page layout, schema, owner, locks.
+//!
+//! A new file gets `application_id`, page size and incremental vacuum *before* WAL, since SQLite ignores them in
+//! silence afterwards; the start reads them back. Every process holds `FILE.lock` shared for as long as it has the
+//! file open; creating and migrating take it exclusively.
+//!
+//! **Invariant:** a file that is not ours, that is newer than we are, or that lies on a network is refused and not
+//! touched.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+
+use crate::domain::{Timestamp, terms};
+use crate::store::sqlite::turn::{beside, lock_file, lock_until};
+use crate::store::{Durability, OpenError, Options, Role};
+
+/// `AGMM`, in the header of every file of ours.
+pub(super) const APPLICATION_ID: i32 = 0x4147_4d4d;
+/// SQLite's own default, stated because the layout of a file lasts.
+const PAGE_BYTES: i64 = 4096;
+/// Incremental, so that what was forgotten can be given back to the disk in slices.
+const AUTO_VACUUM: i64 = 2;
+/// Earlier versions can lose the log when it is reset while another process reads.
+const LEAST_SQLITE: i32 = 3_051_003;
+/// How long to wait for other processes to let go of the file before creating or migrating it.
+const EXCLUSIVE_WAIT: Duration = Duration::from_secs(5);
+/// The net below the write turn, for locks that other programs hold.
+pub(super) const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// Statements kept prepared, a connection. From the design; there are fewer than this.
+pub(super) const CACHED_STATEMENTS: usize = 128;
+
+const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_init.sql"))];
+
+/// The schema of this version.
+pub(super) fn schema_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// An open file: its read-write connection, and the lock that tells others somebody is here.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pub(super) connection: Connection,
+    pub(super) presence: File,
+}
+
+/// Opens the file for `options.role`, creating it if it is missing.
+pub(super) fn open(options: &Options, now: Timestamp) -> Result<OpenFile, OpenError> {
+    let path = &options.path;
+    let unusable = |reason: &str, source: io::Error| OpenError::Unusable {
+        path: path.clone(),
+        reason: format!("{reason}: {source}"),
+        source: None,
+    };
+    if rusqlite::version_number() < LEAST_SQLITE {
+        return Err(refuse(path, "this build's SQLite is older than 3.51.3"));
+    }
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        create_dir(parent).map_err(|error| unusable("its directory cannot be created", error))?;
+    }
+    refuse_network(path)?;
+    let found = look(path)?;
+    let presence = lock_file(path, "lock")
+        .map_err(|error| unusable("its lock file cannot be opened", error))?;
+    let exclusive = found == Found::Nothing;
+    if exclusive {
+        lock_exclusive(path, &presence)?;
+        create_file(path).map_err(|error| unusable("it cannot be created", error))?;
+    } else {
+        lock_shared(path, &presence)?;
+    }
+    let mut connection = connect(path, options)?;
+    prepare(&mut connection, options, now, &presence)?;
+    if exclusive {
+        lock_shared(path, &presence)?;
+    }
+    Ok(OpenFile {
+        connection,
+        presence,
+    })
+}
+
+/// A read-only connection's flags.
+pub(super) fn read_only_flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Settings of every read-only connection. 2 MB of cache each: the operating system caches the file anyway.
+pub(super) fn configure_reader(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.execute_batch("pragma query_only = 1; pragma cache_size = -2048; pragma mmap_size = 0; pragma temp_store = memory;")
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Ours,
+}
+
+fn refuse(path: &Path, reason: impl Into<String>) -> OpenError {
+    OpenError::Unusable {
+        path: path.to_owned(),
+        reason: reason.into(),
+        source: None,
+    }
+}
+
+/// What stands at `path`, by its header alone, so that a foreign file is never opened for writing.
+fn look(path: &Path) -> Result<Found, OpenError> {
+    let mut header = Vec::new();
+    match File::open(path) {
+        Ok(file) => {
+            file.take(100)
+                .read_to_end(&mut header)
+                .map_err(|error| refuse(path, format!("it cannot be read: {error}")))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(refuse(path, format!("it cannot be opened: {error}"))),
+    }
+    if header.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    if !header.starts_with(b"SQLite format 3\0") {
+        return Err(refuse(
+            path,
+            "it is not an SQLite file; name another one with --db",
+        ));
+    }
+    match header.get(68..72) {
+        Some(id) if id == APPLICATION_ID.to_be_bytes() => Ok(Found::Ours),
+        _ => Err(refuse(
+            path,
+            "it is the SQLite file of another program; name another one with --db",
+        )),
+    }
+}
+
+fn create_dir(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn create_file(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?;
+    Ok(())
+}
+
+fn lock_exclusive(path: &Path, presence: &File) -> Result<(), OpenError> {
+    let taken = lock_until(Instant::now() + EXCLUSIVE_WAIT, || {
+        match presence.try_lock() {
+            Ok(()) => Ok(true),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    });
+    match taken {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refuse(path, "other processes use it; stop them first")),
+        Err(error) => Err(refuse(
+            path,
+            format!("its lock file cannot be locked: {error}"),
+        )),
+    }
+}
+
+fn lock_shared(path: &Path, presence: &File) -> Result<(), OpenError> {
+    let taken = lock_until(Instant::now() + EXCLUSIVE_WAIT, || {
+        match presence.try_lock_shared() {
+            Ok(()) => Ok(true),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    });
+    match taken {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refuse(
+            path,
+            "another process is creating or migrating it; try again when it is done",
+        )),
+        Err(error) => Err(refuse(
+            path,
+            format!("its lock file cannot be locked: {error}"),
+        )),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that opens a read-write connection"
+)]
+fn connect(path: &Path, options: &Options) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+        connection.busy_timeout(BUSY_WAIT)?;
+        let synchronous = match options.durability {
+            Durability::Full => "full",
+            Durability::Normal => "normal",
+        };
+        connection.execute_batch(&format!(
+            "pragma synchronous = {synchronous}; pragma fullfsync = on; \
+             pragma secure_delete = on; pragma wal_autocheckpoint = 0; pragma cache_size = -16384; \
+             pragma temp_store = memory; pragma trusted_schema = off;"
+        ))?;
+        Ok(connection)
+    };
+    open().map_err(|error| sqlite_refusal(path, &error))
+}
+
+fn sqlite_refusal(path: &Path, error: &rusqlite::Error) -> OpenError {
+    refuse(path, format!("SQLite cannot use it: {error}"))
+}
+
+/// Brings the file to this version's layout and schema, or says why not.
+fn prepare(
+    connection: &mut Connection,
+    options: &Options,
+    now: Timestamp,
+    presence: &File,
+) -> Result<(), OpenError> {
+    let path = &options.path;
+    let failed = |error: rusqlite::Error| sqlite_refusal(path, &error);
+    let found: i64 = pragma(connection, "user_version").map_err(failed)?;
+    let wanted = schema_version();
+    if found == wanted {
+        return check_layout(connection, path);
+    }
+    if found > wanted {
+        return Err(refuse(
+            path,
+            format!(
+                "it has schema {found}, newer than this version's {wanted}; use a newer agent-memory"
+            ),
+        ));
+    }
+    if found > 0 && options.role == Role::Command {
+        return Err(OpenError::NeedsMigration {
+            path: path.clone(),
+            found,
+            wanted,
+        });
+    }
+    lock_exclusive(path, presence)?;
+    if found == 0 {
+        lay_out(connection).map_err(failed)?;
+    } else {
+        back_up(connection, path, found).map_err(failed)?;
+    }
+    migrate(connection, MIGRATIONS, now)
+        .map_err(|error| refuse(path, format!("its migration failed: {error}")))?;
+    lock_shared(path, presence)?;
+    check_layout(connection, path)
+}
+
+fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<T> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+fn lay_out(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "pragma page_size = {PAGE_BYTES}; pragma auto_vacuum = {AUTO_VACUUM}; pragma application_id = {APPLICATION_ID};"
+    ))?;
+    let _mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    Ok(())
+}
+
+fn check_layout(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let read = || -> rusqlite::Result<(i32, i64, i64, String)> {
+        Ok((
+            pragma(connection, "application_id")?,
+            pragma(connection, "page_size")?,
+            pragma(connection, "auto_vacuum")?,
+            pragma(connection, "journal_mode")?,
+        ))
+    };
+    let (id, page, vacuum, journal) = read().map_err(|error| sqlite_refusal(path, &error))?;
+    if (id, page, vacuum, journal.as_str()) == (APPLICATION_ID, PAGE_BYTES, AUTO_VACUUM, "wal") {
+        return Ok(());
+    }
+    Err(refuse(
+        path,
+        format!(
+            "its layout is not ours (id {id:#x}, page {page}, auto_vacuum {vacuum}, {journal})"
+        ),
+    ))
+}
+
+/// A copy of the file as it is, `FILE.v1.bak` for schema 1.
+fn back_up(connection: &Connection, path: &Path, schema: i64) -> rusqlite::Result<PathBuf> {
+    let copy = beside(path, &format!("v{schema}.bak"));
+    if !copy.exists() {
+        connection.execute("vacuum into ?1", [copy.to_string_lossy()])?;
+    }
+    tracing::info!(backup = %copy.display(), "kept a copy before the migration");
+    Ok(copy)
+}
+
+fn migrate(
+    connection: &mut Connection,
+    migrations: &[M<'_>],
+    now: Timestamp,
+) -> rusqlite_migration::Result<()> {
+    Migrations::from_slice(migrations).to_latest(connection)?;
+    connection.execute(
+        "insert into store (only_row, created_at, terms_version, proved_at) values (1, ?1, ?2, ?1) on conflict do nothing",
+        (now.millis(), terms::TERMS_VERSION),
+    )?;
+    Ok(())
+}
+
+/// Refuses network file systems: their locks and shared memory do not keep WAL safe.
+#[cfg(target_os = "linux")]
+fn refuse_network(path: &Path) -> Result<(), OpenError> {
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else {
+        return Ok(());
+    };
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let Ok(parent) = parent.canonicalize() else {
+        return Ok(());
+    };
+    match network_kind(&mounts, &parent) {
+        Some(kind) => Err(refuse(
+            path,
+            format!("it lies on a network file system ({kind}), where SQLite can lose data"),
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse_network(_path: &Path) -> Result<(), OpenError> {
+    Ok(())
+}
+
+/// The type of the mount that `path` is on, if it is a network's. Format: proc(5), `mountinfo`.
+#[cfg(any(target_os = "linux", test))]
+fn network_kind<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
+    const NETWORK: &[&str] = &[
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ceph",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "lustre",
+    ];
+    let mount = |line: &'a str| {
+        let point = line.split(' ').nth(4)?.replace("\\040", " ");
+        let kind = line.split(" - ").nth(1)?.split(' ').next()?;
+        path.starts_with(&point).then_some((point.len(), kind))
+    };
+    // Of two mounts on one point the later one is on top.
+    let (_, kind) = mounts
+        .lines()
+        .filter_map(mount)
+        .max_by_key(|(length, _)| *length)?;
+    NETWORK.contains(&kind).then_some(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(path: &Path, role: Role) -> Options {
+        Options {
+            path: path.to_owned(),
+            role,
+            readers: 1,
+            reader_wait: Duration::from_secs(1),
+            durability: Durability::Full,
+            write_wait: Duration::from_secs(1),
+        }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_millis(0)
+    }
+
+    #[test]
+    fn migrations_are_valid() {
+        Migrations::from_slice(MIGRATIONS).validate().unwrap();
+    }
+
+    #[test]
+    fn a_new_file_has_our_layout_and_is_the_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/er/memory.db");
+        drop(open(&options(&path, Role::Command), now()).unwrap());
+        drop(open(&options(&path, Role::Server), now()).unwrap());
+        #[cfg(unix)]
+        for file in [
+            path.clone(),
+            beside(&path, "lock"),
+            path.parent().unwrap().to_owned(),
+        ] {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(
+                std::fs::metadata(&file).unwrap().permissions().mode() & 0o077,
+                0,
+                "{}",
+                file.display()
+            );
+        }
+    }
+
+    #[test]
+    fn foreign_files_are_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("notes.txt");
+        std::fs::write(&text, "not a database").unwrap();
+        let other = dir.path().join("other.db");
+        #[expect(clippy::disallowed_methods, reason = "a foreign file")]
+        Connection::open(&other)
+            .unwrap()
+            .execute_batch("create table t (x)")
+            .unwrap();
+        for path in [&text, &other, &dir.path().to_owned()] {
+            let before = std::fs::read(path).ok();
+            assert!(open(&options(path, Role::Server), now()).is_err());
+            assert_eq!(std::fs::read(path).ok(), before);
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.db");
+        let file = open(&options(&path, Role::Server), now()).unwrap();
+        file.connection
+            .pragma_update(None, "user_version", schema_version() + 1)
+            .unwrap();
+        drop(file);
+        let error = open(&options(&path, Role::Server), now()).unwrap_err();
+        assert!(error.to_string().contains("newer"), "{error}");
+    }
+
+    #[test]
+    fn an_older_schema_is_migrated_after_a_backup_and_only_when_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.db");
+        let mut file = open(&options(&path, Role::Server), now()).unwrap();
+        let next = [
+            MIGRATIONS,
+            &[M::up("alter table store add column extra text")],
+        ]
+        .concat();
+        back_up(&file.connection, &path, schema_version()).unwrap();
+        migrate(&mut file.connection, &next, now()).unwrap();
+        let version: i64 = pragma(&file.connection, "user_version").unwrap();
+        assert_eq!(version, schema_version() + 1);
+        assert!(beside(&path, &format!("v{}.bak", schema_version())).exists());
+        let other = lock_file(&path, "lock").unwrap();
+        assert!(
+            other.try_lock().is_err(),
+            "the open file is not marked as in use"
+        );
+    }
+
+    #[test]
+    fn network_mounts_are_known_by_their_type() {
+        let mounts = "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:5 / /mnt/my\\040nfs rw - nfs4 host:/x rw\n3 1 8:2 / /mnt/my\\040nfs/local rw - ext4 /dev/b rw\n";
+        assert_eq!(network_kind(mounts, Path::new("/home/a")), None);
+        assert_eq!(
+            network_kind(mounts, Path::new("/mnt/my nfs/a")),
+            Some("nfs4")
+        );
+        assert_eq!(network_kind(mounts, Path::new("/mnt/my nfs/local/a")), None);
+    }
+}

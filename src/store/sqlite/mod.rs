@@ -1,0 +1,263 @@
+//! The embedded engine: one SQLite file, one writer thread, a pool of readers.
+//!
+//! *Writing.* A write is a closure over a [`unit::Unit`], queued to the writer, which runs many in one transaction and
+//! commits once ([`writer`]). Among processes, whoever waits is next ([`turn`]). What is counted is counted by the
+//! same transaction ([`unit::Effects`]) and published after its commit; the log goes into the file when the writer
+//! says ([`checkpoint`]).
+//!
+//! *Reading.* A read is a closure over a read-only connection, in a transaction of its own ([`readers`]). It sees the
+//! last commit and never waits for the writer.
+//!
+//! *Rows.* Text stands once, in `event`, `handoff` or `artifact`; a `chunk` is a byte range of it; `term_index` holds
+//! the terms of each chunk under the chunk's number, each with its tenant's number in front ([`passage`]). Recall
+//! takes candidates from there ([`recall`]). A tenant or session that is being forgotten is marked, invisible at
+//! once, and taken out in slices ([`forget`]).
+//!
+//! *A command* opens one connection for both, runs a group of one, and starts nothing in the background.
+//!
+//! **Invariant:** SQL and rusqlite's types stand under this module alone.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+
+use crate::domain::{Stat, Timestamp};
+use crate::store::sqlite::readers::{Readers, within_transaction};
+use crate::store::sqlite::turn::Turn;
+use crate::store::sqlite::unit::Unit;
+use crate::store::sqlite::writer::{Group, Published, QUEUE_CAPACITY, Writer};
+use crate::store::{Health, OpenError, Options, Pending, PoolState, Role, StoreError, Wait};
+
+mod checkpoint;
+mod error;
+mod event;
+mod examine;
+mod file;
+mod forget;
+mod handoff;
+mod idempotency;
+mod passage;
+mod readers;
+mod recall;
+mod session;
+mod turn;
+mod unit;
+mod wake_up;
+mod writer;
+
+/// The schema that this version reads and writes.
+pub fn schema_version() -> i64 {
+    file::schema_version()
+}
+
+/// An open file.
+#[derive(Debug)]
+pub struct Sqlite {
+    mode: Mode,
+    path: PathBuf,
+    // Tells other processes that the file is in use, until it is dropped.
+    _presence: File,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Server {
+        writer: Writer,
+        readers: Readers,
+    },
+    Command {
+        group: Mutex<Group>,
+        published: Arc<Published>,
+    },
+}
+
+impl Sqlite {
+    pub(in crate::store) fn open(options: &Options, now: Timestamp) -> Result<Self, OpenError> {
+        let opened = file::open(options, now)?;
+        let path = options.path.clone();
+        let io = |error: std::io::Error| OpenError::Unusable {
+            path: path.clone(),
+            reason: format!("its lock files cannot be used: {error}"),
+            source: None,
+        };
+        let group = Group::new(
+            opened.connection,
+            Turn::open(&path).map_err(io)?,
+            options.write_wait,
+        );
+        let mode = match options.role {
+            Role::Server => Mode::Server {
+                readers: Readers::open(options)?,
+                writer: Writer::start(group, examine::with_suffix(&path, "-wal")).map_err(io)?,
+            },
+            Role::Command => Mode::Command {
+                published: group.published(),
+                group: Mutex::new(group),
+            },
+        };
+        Ok(Self {
+            mode,
+            path,
+            _presence: opened.presence,
+        })
+    }
+
+    /// Queues a unit that holds about `bytes` of text; a command runs it now.
+    fn write<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Pending<T>, StoreError> {
+        match &self.mode {
+            Mode::Server { writer, .. } => writer.submit(bytes, work),
+            Mode::Command { group, .. } => {
+                let mut group = group.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(Pending::done(group.run_one(work).wait()))
+            }
+        }
+    }
+
+    /// Runs a read in a transaction of its own.
+    fn read<T>(
+        &self,
+        wait: Wait,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &self.mode {
+            Mode::Server { readers, .. } => readers.read(wait, read),
+            Mode::Command { group, .. } => {
+                let group = group.lock().unwrap_or_else(PoisonError::into_inner);
+                within_transaction(group.connection(), read)
+            }
+        }
+    }
+
+    fn published(&self) -> &Published {
+        match &self.mode {
+            Mode::Server { writer, .. } => writer.published(),
+            Mode::Command { published, .. } => published,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn wal_path(&self) -> PathBuf {
+        examine::with_suffix(&self.path, "-wal")
+    }
+
+    pub(in crate::store) fn prove_write(&self, now: Timestamp) -> Result<Pending<()>, StoreError> {
+        self.write(0, move |unit| {
+            unit.execute("update store set proved_at = ?1", [now.millis()])?;
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) fn count_recall(&self, empty: bool) {
+        self.published().count_recall(empty);
+    }
+
+    pub(in crate::store) fn scrub(&self) -> Result<(), StoreError> {
+        match &self.mode {
+            // The writer does it by itself.
+            Mode::Server { .. } => Ok(()),
+            Mode::Command { group, .. } => {
+                let group = group.lock().unwrap_or_else(PoisonError::into_inner);
+                if checkpoint::truncate(group.connection()) {
+                    Ok(())
+                } else {
+                    Err(StoreError::Overloaded)
+                }
+            }
+        }
+    }
+
+    pub(in crate::store) fn stats(&self) -> Arc<BTreeMap<Stat, i64>> {
+        self.published().stats()
+    }
+
+    pub(in crate::store) fn health(&self) -> Health {
+        let (usable, checked_at) = self.published().usable();
+        let readers = match &self.mode {
+            Mode::Server { readers, .. } => readers.state(),
+            Mode::Command { .. } => PoolState {
+                total: 1,
+                idle: 1,
+                waiting: 0,
+            },
+        };
+        Health {
+            usable,
+            checked_at,
+            queue_depth: self.published().depth(),
+            queue_capacity: QUEUE_CAPACITY,
+            readers,
+        }
+    }
+
+    pub(in crate::store) fn close(&self) {
+        if let Mode::Server { writer, .. } = &self.mode {
+            writer.stop();
+        }
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    //! A temp file with the schema: the test double of this engine is this engine.
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::Durability;
+
+    pub(super) fn options(dir: &tempfile::TempDir, role: Role) -> Options {
+        Options {
+            path: dir.path().join("m.db"),
+            role,
+            readers: 2,
+            reader_wait: Duration::from_secs(1),
+            durability: Durability::Full,
+            write_wait: Duration::from_secs(5),
+        }
+    }
+
+    pub(super) fn connection() -> (tempfile::TempDir, Connection) {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = file::open(&options(&dir, Role::Server), Timestamp::from_millis(0)).unwrap();
+        (dir, opened.connection)
+    }
+
+    /// Whether any file of the store holds these bytes.
+    pub(super) fn files_hold(dir: &tempfile::TempDir, word: &str) -> bool {
+        std::fs::read_dir(dir.path()).unwrap().any(|file| {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            bytes
+                .windows(word.len())
+                .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+        })
+    }
+
+    /// SQLite's plan of a statement, one step a line.
+    pub(super) fn plan(connection: &Connection, sql: &str) -> String {
+        let mut statement = connection
+            .prepare(&format!("explain query plan {sql}"))
+            .unwrap();
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get::<_, String>(3).unwrap());
+        }
+        steps.join("\n")
+    }
+}

@@ -1,0 +1,230 @@
+//! Chunks and the term index: one row of `chunk` and one of `term_index` for each passage, under the same number.
+//!
+//! The index is contentless: a deletion has to name the terms again, and `domain` makes the same ones from the stored
+//! row. Every term carries its tenant's number, so that one tenant's words are never weighed by another's.
+//!
+//! **Invariant:** `term_index` holds terms of `domain::terms` alone; no text of a user reaches FTS5 as it is.
+
+use std::fmt::Write as _;
+
+use rusqlite::{Connection, named_params};
+
+use crate::domain::{ChunkId, ChunkOwner, EntityType, NewChunk, Sensitivity, Timestamp};
+use crate::store::StoreError;
+use crate::store::sqlite::unit::Unit;
+
+/// The entity that passages belong to, as the chunk rows repeat it for filtering.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner {
+    pub(super) tenant_no: i64,
+    pub(super) id: ChunkOwner,
+    pub(super) entity_type: EntityType,
+    pub(super) entity_seq: i64,
+    pub(super) session_no: i64,
+    pub(super) project_no: Option<i64>,
+    pub(super) ts: Timestamp,
+    pub(super) sensitivity: Sensitivity,
+}
+
+/// Which chunk rows are an entity's: `count` of them from `first` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) first: i64,
+    pub(super) count: i64,
+}
+
+/// A term as the index holds it.
+pub(super) fn indexed(tenant_no: i64, term: &str) -> String {
+    format!("{tenant_no}:{term}")
+}
+
+/// A term as an FTS5 string, whatever is in it.
+pub(super) fn quoted(tenant_no: i64, term: &str) -> String {
+    format!("\"{}\"", indexed(tenant_no, term).replace('"', "\"\""))
+}
+
+fn document(tenant_no: i64, chunk: &NewChunk) -> String {
+    let mut text = String::with_capacity(chunk.terms.len() * 12);
+    for term in &chunk.terms {
+        // Writing to a string cannot fail.
+        let _written = write!(text, "{tenant_no}:{term} ");
+    }
+    text
+}
+
+/// Where the next entity's chunks will stand.
+pub(super) fn next_span(connection: &Connection, chunks: &[NewChunk]) -> rusqlite::Result<Span> {
+    let first = connection
+        .prepare_cached("select coalesce(max(seq), 0) + 1 from chunk")?
+        .query_row([], |row| row.get(0))?;
+    Ok(Span {
+        first,
+        count: i64::try_from(chunks.len()).unwrap_or(i64::MAX),
+    })
+}
+
+/// Stores and indexes the chunks of an entity at its span.
+pub(super) fn insert(
+    unit: &mut Unit<'_>,
+    owner: &Owner,
+    span: Span,
+    chunks: &[NewChunk],
+) -> Result<(), StoreError> {
+    let mut chunk_row = unit.prepare(
+        "insert into chunk (seq, tenant_no, entity_type, entity_seq, session_no, project_no, ts, sensitivity, field,
+             byte_start, byte_end, words, id)
+         values (:seq, :tenant_no, :entity_type, :entity_seq, :session_no, :project_no, :ts, :sensitivity, :field,
+             :byte_start, :byte_end, :words, :id)",
+    )?;
+    let mut term_row = unit.prepare("insert into term_index (rowid, terms) values (?1, ?2)")?;
+    let mut words = 0;
+    for ((seq, ordinal), chunk) in (span.first..).zip(0..).zip(chunks) {
+        let id = (owner.entity_type != EntityType::Event || ordinal > 0)
+            .then(|| ChunkId::derive(owner.id, ordinal));
+        chunk_row.execute(named_params! {
+            ":seq": seq,
+            ":tenant_no": owner.tenant_no,
+            ":entity_type": owner.entity_type.code(),
+            ":entity_seq": owner.entity_seq,
+            ":session_no": owner.session_no,
+            ":project_no": owner.project_no,
+            ":ts": owner.ts.millis(),
+            ":sensitivity": owner.sensitivity.code(),
+            ":field": chunk.field.code(),
+            ":byte_start": length(chunk.start),
+            ":byte_end": length(chunk.end),
+            ":words": length(chunk.words),
+            ":id": id.as_ref().map(ChunkId::bytes),
+        })?;
+        term_row.execute((seq, document(owner.tenant_no, chunk)))?;
+        words += length(chunk.words);
+    }
+    unit.effects.tenant(owner.tenant_no, span.count, words);
+    Ok(())
+}
+
+/// Takes an entity's chunks out of the table and the index. `chunks` are made anew from the stored row.
+pub(super) fn delete(
+    unit: &mut Unit<'_>,
+    tenant_no: i64,
+    span: Span,
+    chunks: &[NewChunk],
+) -> Result<(), StoreError> {
+    let mut term_row = unit
+        .prepare("insert into term_index (term_index, rowid, terms) values ('delete', ?1, ?2)")?;
+    let mut words = 0;
+    for (seq, chunk) in (span.first..).zip(chunks) {
+        term_row.execute((seq, document(tenant_no, chunk)))?;
+        words += length(chunk.words);
+    }
+    let deleted = unit.execute(
+        "delete from chunk where seq >= ?1 and seq < ?1 + ?2",
+        (span.first, span.count),
+    )?;
+    if i64::try_from(deleted) != Ok(span.count) || i64::try_from(chunks.len()) != Ok(span.count) {
+        return Err(StoreError::Internal(
+            "an entity's chunks are not those of its text".into(),
+        ));
+    }
+    unit.effects.tenant(tenant_no, -span.count, -words);
+    unit.effects.erased = true;
+    Ok(())
+}
+
+fn length(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::testing;
+
+    /// The doubtful part of forgetting: that nothing of a word stays in any file of a contentless index.
+    #[test]
+    fn a_deleted_word_is_gone_from_the_files() {
+        let (dir, connection) = testing::connection();
+        let word = "xyzzyplugh";
+        connection.execute_batch("begin").unwrap();
+        for seq in 1..=500 {
+            let extra = if seq % 50 == 0 { word } else { "other" };
+            connection
+                .execute(
+                    "insert into term_index (rowid, terms) values (?1, ?2)",
+                    (seq, format!("1:common{seq} 1:{extra}")),
+                )
+                .unwrap();
+        }
+        connection.execute_batch("commit").unwrap();
+        assert!(testing::files_hold(&dir, word));
+        for seq in (50..=500).step_by(50) {
+            connection
+                .execute(
+                    "insert into term_index (term_index, rowid, terms) values ('delete', ?1, ?2)",
+                    (seq, format!("1:common{seq} 1:{word}")),
+                )
+                .unwrap();
+        }
+        let found: i64 = connection
+            .query_row(
+                "select count(*) from term_index where term_index match ?1",
+                [quoted(1, word)],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(found, 0);
+        connection
+            .query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))
+            .unwrap();
+        assert!(
+            !testing::files_hold(&dir, word),
+            "the word is still in a file"
+        );
+        connection
+            .execute_batch("insert into term_index (term_index) values ('integrity-check')")
+            .unwrap();
+    }
+
+    #[test]
+    fn the_index_gives_back_the_terms_it_was_given() {
+        let (_dir, connection) = testing::connection();
+        let terms = [
+            "src/store/mod.rs",
+            "e0308",
+            "snake_case",
+            "std::sync::arc",
+            "1.2.3",
+            "漢字",
+            "#tag",
+            "a@b.c",
+            "c++",
+            "naïf",
+            "🦀",
+        ];
+        let document: Vec<_> = terms.iter().map(|term| indexed(7, term)).collect();
+        connection
+            .execute(
+                "insert into term_index (rowid, terms) values (1, ?1)",
+                [document.join(" ")],
+            )
+            .unwrap();
+        for term in terms {
+            let found: i64 = connection
+                .query_row(
+                    "select doc from term_row where term = ?1",
+                    [indexed(7, term)],
+                    |row| row.get(0),
+                )
+                .unwrap_or(0);
+            assert_eq!(found, 1, "{term}");
+            let matched: i64 = connection
+                .query_row(
+                    "select count(*) from term_index where term_index match ?1",
+                    [quoted(7, term)],
+                    |row| row.get(0),
+                )
+                .unwrap();
+            assert_eq!(matched, 1, "{term}");
+        }
+    }
+}

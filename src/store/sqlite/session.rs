@@ -1,0 +1,433 @@
+//! Sessions, projects and the totals that wake-ups read.
+//!
+//! A total stands four times: for all of a tenant, for a project, for a person, and for a person in a project. Each
+//! write changes the rows it is part of, so that reading one is a look-up.
+//!
+//! **Invariant:** `summary` changes only here.
+
+use rusqlite::{Connection, Row, named_params};
+
+use crate::domain::page::{Direction, List, Page, Paged, Position};
+use crate::domain::session::{NewSession, Project, Session, SessionCounts};
+use crate::domain::wake_up::Summary;
+use crate::domain::{Name, Stat, TenantId, Timestamp};
+use crate::store::sqlite::unit::{Unit, find, tenant_no};
+use crate::store::{Pending, StoreError, Wait};
+
+/// `summary.project_no` of the totals over all projects.
+const ALL_PROJECTS: i64 = 0;
+/// `summary.project_no` of the totals over what has no project.
+const NO_PROJECT: i64 = -1;
+/// `summary.with_whom` of the totals over all people; a name is never empty.
+const ALL_PEOPLE: &str = "";
+
+/// What a write says about its session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mention<'a> {
+    pub(super) tenant_no: i64,
+    pub(super) session: &'a Name,
+    pub(super) project_no: Option<i64>,
+    pub(super) with_whom: Option<&'a Name>,
+    pub(super) at: Timestamp,
+}
+
+/// What changes in the totals.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Delta {
+    pub(super) sessions: i64,
+    pub(super) handoffs: i64,
+    pub(super) statements: i64,
+}
+
+/// The number of a project, which is made if need be.
+pub(super) fn project_or_new(
+    unit: &Unit<'_>,
+    tenant_no: i64,
+    project: &Name,
+    now: Timestamp,
+) -> Result<i64, StoreError> {
+    if let Some(project_no) = project_no(unit.connection, tenant_no, project)? {
+        return Ok(project_no);
+    }
+    unit.execute(
+        "insert into project (tenant_no, project_id, name, created_at) values (:tenant_no, :project, :project, :now)",
+        named_params! {":tenant_no": tenant_no, ":project": project.as_str(), ":now": now.millis()},
+    )?;
+    Ok(unit.connection.last_insert_rowid())
+}
+
+/// The number of a project.
+pub(super) fn project_no(
+    connection: &Connection,
+    tenant_no: i64,
+    project: &Name,
+) -> rusqlite::Result<Option<i64>> {
+    find(
+        connection,
+        "select project_no from project where tenant_no = ?1 and project_id = ?2",
+        (tenant_no, project.as_str()),
+        |row| row.get(0),
+    )
+}
+
+/// The number of a session that is there and not forgotten.
+pub(super) fn session_no(
+    connection: &Connection,
+    tenant_no: i64,
+    session: &Name,
+) -> rusqlite::Result<Option<i64>> {
+    find(
+        connection,
+        "select session_no from session where tenant_no = ?1 and session_id = ?2 and forgotten_at is null",
+        (tenant_no, session.as_str()),
+        |row| row.get(0),
+    )
+}
+
+/// The number of the session that is mentioned. It is made if need be, stretched to the mentioned time, and given the
+/// project and the person if it had none.
+pub(super) fn touch(unit: &mut Unit<'_>, mention: Mention<'_>) -> Result<i64, StoreError> {
+    let known = unit.find(
+        "select session_no, project_no, with_whom, started_at, last_seen_at from session
+         where tenant_no = ?1 and session_id = ?2 and forgotten_at is null",
+        (mention.tenant_no, mention.session.as_str()),
+        |row| {
+            Ok(Known {
+                session_no: row.get(0)?,
+                project_no: row.get(1)?,
+                with_whom: row.get::<_, Option<String>>(2)?.map(Name::stored),
+                first: row.get(3)?,
+                last: row.get(4)?,
+            })
+        },
+    )?;
+    match known {
+        Some(known) => stretch(unit, &known, mention),
+        None => begin(unit, mention),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Known {
+    session_no: i64,
+    project_no: Option<i64>,
+    with_whom: Option<Name>,
+    first: i64,
+    last: i64,
+}
+
+const ONE_SESSION: Delta = Delta {
+    sessions: 1,
+    handoffs: 0,
+    statements: 0,
+};
+const ONE_LESS: Delta = Delta {
+    sessions: -1,
+    handoffs: 0,
+    statements: 0,
+};
+
+fn begin(unit: &mut Unit<'_>, mention: Mention<'_>) -> Result<i64, StoreError> {
+    let Mention {
+        tenant_no,
+        session,
+        project_no,
+        with_whom,
+        at,
+    } = mention;
+    unit.execute(
+        "insert into session (tenant_no, session_id, project_no, with_whom, started_at, last_seen_at)
+         values (:tenant_no, :session, :project_no, :with_whom, :at, :at)",
+        named_params! {
+            ":tenant_no": tenant_no, ":session": session.as_str(), ":project_no": project_no,
+            ":with_whom": with_whom.map(Name::as_str), ":at": at.millis(),
+        },
+    )?;
+    let session_no = unit.connection.last_insert_rowid();
+    unit.effects.count(Stat::Sessions, 1);
+    total(unit, tenant_no, project_no, with_whom, ONE_SESSION)?;
+    Ok(session_no)
+}
+
+fn stretch(unit: &Unit<'_>, known: &Known, mention: Mention<'_>) -> Result<i64, StoreError> {
+    let next = Known {
+        session_no: known.session_no,
+        project_no: known.project_no.or(mention.project_no),
+        with_whom: known.with_whom.as_ref().or(mention.with_whom).cloned(),
+        first: known.first.min(mention.at.millis()),
+        last: known.last.max(mention.at.millis()),
+    };
+    if next == *known {
+        return Ok(known.session_no);
+    }
+    if (next.project_no, &next.with_whom) != (known.project_no, &known.with_whom) {
+        total(
+            unit,
+            mention.tenant_no,
+            known.project_no,
+            known.with_whom.as_ref(),
+            ONE_LESS,
+        )?;
+        total(
+            unit,
+            mention.tenant_no,
+            next.project_no,
+            next.with_whom.as_ref(),
+            ONE_SESSION,
+        )?;
+    }
+    unit.execute(
+        "update session set project_no = :project_no, with_whom = :with_whom, started_at = :first, last_seen_at = :last
+         where session_no = :session_no",
+        named_params! {
+            ":project_no": next.project_no, ":with_whom": next.with_whom.as_ref().map(Name::as_str),
+            ":first": next.first, ":last": next.last, ":session_no": next.session_no,
+        },
+    )?;
+    Ok(known.session_no)
+}
+
+/// Changes what a session holds.
+pub(super) fn count(
+    unit: &Unit<'_>,
+    session_no: i64,
+    events: i64,
+    handoffs: i64,
+) -> rusqlite::Result<()> {
+    unit.execute(
+        "update session set events = events + ?2, handoffs = handoffs + ?3 where session_no = ?1",
+        (session_no, events, handoffs),
+    )?;
+    Ok(())
+}
+
+/// Changes the totals that something of this project and person is part of.
+pub(super) fn total(
+    unit: &Unit<'_>,
+    tenant_no: i64,
+    project_no: Option<i64>,
+    with_whom: Option<&Name>,
+    delta: Delta,
+) -> rusqlite::Result<()> {
+    let mut statement = unit.prepare(
+        "insert into summary (tenant_no, project_no, with_whom, sessions, handoffs, statements)
+         values (:tenant_no, :project_no, :with_whom, :sessions, :handoffs, :statements)
+         on conflict do update set sessions = sessions + excluded.sessions, handoffs = handoffs + excluded.handoffs,
+             statements = statements + excluded.statements",
+    )?;
+    let people = std::iter::once(ALL_PEOPLE).chain(with_whom.map(Name::as_str));
+    for person in people {
+        for project in [ALL_PROJECTS, project_no.unwrap_or(NO_PROJECT)] {
+            statement.execute(named_params! {
+                ":tenant_no": tenant_no, ":project_no": project, ":with_whom": person,
+                ":sessions": delta.sessions, ":handoffs": delta.handoffs, ":statements": delta.statements,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The totals that a reader asks for: of all projects, or of one and of what has none.
+pub(super) fn read_total(
+    connection: &Connection,
+    tenant_no: i64,
+    project_no: Option<Option<i64>>,
+    with_whom: Option<&Name>,
+) -> rusqlite::Result<(Summary, i64)> {
+    let projects: Vec<i64> = match project_no {
+        None => vec![ALL_PROJECTS],
+        Some(known) => known.into_iter().chain([NO_PROJECT]).collect(),
+    };
+    let (mut summary, mut statements) = (Summary::default(), 0);
+    for project in projects {
+        let row = find(
+            connection,
+            "select sessions, handoffs, statements from summary
+             where tenant_no = ?1 and project_no = ?2 and with_whom = ?3",
+            (
+                tenant_no,
+                project,
+                with_whom.map_or(ALL_PEOPLE, Name::as_str),
+            ),
+            |row| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, i64>(2)?,
+                ))
+            },
+        )?;
+        let (sessions, handoffs, said) = row.unwrap_or_default();
+        summary.sessions += sessions;
+        summary.handoffs += handoffs;
+        statements += said;
+    }
+    Ok((summary, statements))
+}
+
+const SESSION_COLUMNS: &str = "select s.session_no, s.session_id, p.project_id, s.with_whom, s.started_at, s.last_seen_at, s.events, s.handoffs
+     from session s left join project p on p.project_no = s.project_no";
+
+fn read_session(row: &Row<'_>, tenant: &TenantId) -> rusqlite::Result<(Position, Session)> {
+    let started_at = Timestamp::from_millis(row.get(4)?);
+    let session = Session {
+        session_id: Name::stored(row.get(1)?),
+        tenant_id: tenant.clone(),
+        project_id: row.get::<_, Option<String>>(2)?.map(Name::stored),
+        with_whom: row.get::<_, Option<String>>(3)?.map(Name::stored),
+        started_at,
+        last_seen_at: Timestamp::from_millis(row.get(5)?),
+        counts: SessionCounts {
+            events: row.get(6)?,
+            handoffs: row.get(7)?,
+        },
+    };
+    Ok((
+        Position {
+            ts: started_at,
+            seq: row.get(0)?,
+        },
+        session,
+    ))
+}
+
+impl super::Sqlite {
+    pub(in crate::store) fn start_session(
+        &self,
+        tenant: &TenantId,
+        new: NewSession,
+        now: Timestamp,
+    ) -> Result<Pending<Session>, StoreError> {
+        let tenant = tenant.clone();
+        self.write(256, move |unit| {
+            let tenant_no = unit.tenant_or_new(&tenant, now)?;
+            let project_no = match &new.project {
+                Some(project) => Some(project_or_new(unit, tenant_no, project, now)?),
+                None => None,
+            };
+            let with_whom = new.with_whom.as_ref();
+            let at = new.started_at;
+            let session_no = touch(
+                unit,
+                Mention {
+                    tenant_no,
+                    session: &new.session,
+                    project_no,
+                    with_whom,
+                    at,
+                },
+            )?;
+            unit.effects.tenant(tenant_no, 0, 0);
+            let sql = format!("{SESSION_COLUMNS} where s.session_no = ?1");
+            unit.find(&sql, [session_no], |row| read_session(row, &tenant))?
+                .map(|(_, session)| session)
+                .ok_or(StoreError::NotFound("session"))
+        })
+    }
+
+    pub(in crate::store) fn sessions(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+        page: &Page,
+    ) -> Result<Paged<Session>, StoreError> {
+        self.read(wait, |connection| {
+            let Some(tenant_no) = tenant_no(connection, tenant)? else {
+                return Ok(empty());
+            };
+            let sql = paged_sql(
+                SESSION_COLUMNS,
+                "s.tenant_no = :tenant_no and s.forgotten_at is null",
+                "s.started_at",
+                "s.session_no",
+                page,
+            );
+            let rows = connection
+                .prepare_cached(&sql)?
+                .query_map(page_params(tenant_no, page).as_slice(), |row| {
+                    read_session(row, tenant)
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(Paged::from_rows(List::Sessions, page, rows))
+        })
+    }
+
+    pub(in crate::store) fn projects(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+        page: &Page,
+    ) -> Result<Paged<Project>, StoreError> {
+        self.read(wait, |connection| {
+            let Some(tenant_no) = tenant_no(connection, tenant)? else {
+                return Ok(empty());
+            };
+            let columns = "select project_no, project_id, name, aliases, created_at from project";
+            let sql = paged_sql(
+                columns,
+                "tenant_no = :tenant_no",
+                "created_at",
+                "project_no",
+                page,
+            );
+            let rows = connection
+                .prepare_cached(&sql)?
+                .query_map(page_params(tenant_no, page).as_slice(), |row| {
+                    let project = Project {
+                        project_id: Name::stored(row.get(1)?),
+                        tenant_id: tenant.clone(),
+                        name: row.get(2)?,
+                        aliases: serde_json::from_str(&row.get::<_, String>(3)?)
+                            .unwrap_or_default(),
+                    };
+                    Ok((
+                        Position {
+                            ts: Timestamp::from_millis(row.get(4)?),
+                            seq: row.get(0)?,
+                        },
+                        project,
+                    ))
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(Paged::from_rows(List::Projects, page, rows))
+        })
+    }
+}
+
+/// A page without rows.
+pub(super) fn empty<T>() -> Paged<T> {
+    Paged {
+        items: Vec::new(),
+        next_cursor: None,
+    }
+}
+
+/// A list's statement: rows after the cursor, in order, one more than asked for. Parameters: `:tenant_no`, `:ts`,
+/// `:seq`, `:limit`.
+pub(super) fn paged_sql(select: &str, filter: &str, ts: &str, seq: &str, page: &Page) -> String {
+    let (compare, order) = match page.direction {
+        Direction::Ascending => (">", "asc"),
+        Direction::Descending => ("<", "desc"),
+    };
+    format!(
+        "{select} where {filter} and ({ts}, {seq}) {compare} (:ts, :seq) order by {ts} {order}, {seq} {order} limit :limit"
+    )
+}
+
+/// The parameters of [`paged_sql`].
+pub(super) fn page_params(
+    tenant_no: i64,
+    page: &Page,
+) -> [(&'static str, rusqlite::types::Value); 4] {
+    let (ts, seq) = match (page.after, page.direction) {
+        (Some(position), _) => (position.ts.millis(), position.seq),
+        (None, Direction::Ascending) => (i64::MIN, i64::MIN),
+        (None, Direction::Descending) => (i64::MAX, i64::MAX),
+    };
+    [
+        (":tenant_no", tenant_no.into()),
+        (":ts", ts.into()),
+        (":seq", seq.into()),
+        (":limit", (i64::from(page.limit) + 1).into()),
+    ]
+}

@@ -1,0 +1,164 @@
+//! A unit of work: what one call does to the file, inside its own savepoint of a group's transaction.
+//!
+//! What a unit counts is collected in its [`Effects`] and written once for the whole group, since every unit of a
+//! group tends to change the same few rows.
+//!
+//! **Invariant:** a unit that fails leaves nothing behind, neither rows nor counts.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row};
+
+use crate::domain::{Stat, TenantId, Timestamp};
+use crate::store::StoreError;
+
+/// The transaction of a group, as one unit sees it.
+pub(super) struct Unit<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) effects: Effects,
+}
+
+/// What a unit changed beside its rows.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    stats: BTreeMap<Stat, i64>,
+    tenants: BTreeMap<i64, TenantDelta>,
+    /// Something was deleted, so the log has to be emptied soon.
+    pub(super) erased: bool,
+}
+
+#[derive(Debug, Default)]
+struct TenantDelta {
+    writes: i64,
+    passages: i64,
+    words: i64,
+}
+
+impl Effects {
+    /// Counts a fact up or down.
+    pub(super) fn count(&mut self, stat: Stat, by: i64) {
+        *self.stats.entry(stat).or_default() += by;
+    }
+
+    /// Counts a write of a tenant, with the passages and words it adds or takes away.
+    pub(super) fn tenant(&mut self, tenant_no: i64, passages: i64, words: i64) {
+        let delta = self.tenants.entry(tenant_no).or_default();
+        delta.writes += 1;
+        delta.passages += passages;
+        delta.words += words;
+    }
+
+    /// Adds what another unit changed.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (stat, by) in other.stats {
+            self.count(stat, by);
+        }
+        for (tenant_no, delta) in other.tenants {
+            let sum = self.tenants.entry(tenant_no).or_default();
+            sum.writes += delta.writes;
+            sum.passages += delta.passages;
+            sum.words += delta.words;
+        }
+        self.erased |= other.erased;
+    }
+
+    /// Writes the counts; part of the group's transaction.
+    pub(super) fn flush(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(
+            "insert into stat (name, label, value) values (:name, :label, :by)
+             on conflict do update set value = value + excluded.value",
+        )?;
+        for (stat, by) in self.stats.iter().filter(|(_, by)| **by != 0) {
+            let (name, label) = stat.key();
+            statement
+                .execute(rusqlite::named_params! {":name": name, ":label": label, ":by": by})?;
+        }
+        let mut statement = connection.prepare_cached(
+            "update tenant set write_seq = write_seq + :writes, passages = passages + :passages, words = words + :words
+             where tenant_no = :tenant_no",
+        )?;
+        for (tenant_no, delta) in &self.tenants {
+            statement.execute(rusqlite::named_params! {
+                ":tenant_no": tenant_no, ":writes": delta.writes, ":passages": delta.passages, ":words": delta.words,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Unit<'a> {
+    /// A unit on a connection that is inside a transaction.
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self {
+            connection,
+            effects: Effects::default(),
+        }
+    }
+
+    /// A prepared statement.
+    pub(super) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
+        self.connection.prepare_cached(sql)
+    }
+
+    /// Runs a statement and answers how many rows it changed.
+    pub(super) fn execute(&self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+        self.prepare(sql)?.execute(params)
+    }
+
+    /// The first row, if any.
+    pub(super) fn find<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Option<T>> {
+        find(self.connection, sql, params, read)
+    }
+
+    /// The number of a tenant that is there and not forgotten.
+    pub(super) fn tenant(&self, tenant: &TenantId) -> Result<i64, StoreError> {
+        tenant_no(self.connection, tenant)?.ok_or(StoreError::NotFound("tenant"))
+    }
+
+    /// The number of a tenant, which is made if need be.
+    pub(super) fn tenant_or_new(
+        &self,
+        tenant: &TenantId,
+        now: Timestamp,
+    ) -> Result<i64, StoreError> {
+        if let Some(tenant_no) = tenant_no(self.connection, tenant)? {
+            return Ok(tenant_no);
+        }
+        self.execute(
+            "insert into tenant (name, created_at) values (?1, ?2)",
+            (tenant.as_str(), now.millis()),
+        )?;
+        Ok(self.connection.last_insert_rowid())
+    }
+}
+
+/// The first row a query gives, if any.
+pub(super) fn find<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    connection
+        .prepare_cached(sql)?
+        .query_row(params, read)
+        .optional()
+}
+
+/// The number of a tenant that is there and not forgotten.
+pub(super) fn tenant_no(
+    connection: &Connection,
+    tenant: &TenantId,
+) -> rusqlite::Result<Option<i64>> {
+    find(
+        connection,
+        "select tenant_no from tenant where name = ?1 and forgotten_at is null",
+        [tenant.as_str()],
+        |row| row.get(0),
+    )
+}

@@ -1,0 +1,149 @@
+//! The facts of a wake-up: a few look-ups, whatever the number of sessions.
+//!
+//! **Invariant:** counts nothing and scans nothing; the totals were kept when writing.
+
+use rusqlite::Connection;
+
+use crate::domain::handoff::Handoff;
+use crate::domain::page::{Direction, Page};
+use crate::domain::wake_up::{self, Layer, WakeUpFacts, WakeUpQuery};
+use crate::domain::{Caller, HandoffId, Timestamp};
+use crate::store::sqlite::handoff::{self, Selection};
+use crate::store::sqlite::session;
+use crate::store::sqlite::unit::tenant_no;
+use crate::store::{StoreError, Wait};
+
+/// Most people and topics that the totals name.
+const MOST_NAMES: usize = 8;
+
+impl super::Sqlite {
+    pub(in crate::store) fn wake_up_facts(
+        &self,
+        wait: Wait,
+        caller: &Caller,
+        query: &WakeUpQuery,
+        relevant: Option<&[HandoffId]>,
+    ) -> Result<WakeUpFacts, StoreError> {
+        self.read(wait, |connection| {
+            let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
+                return Ok(WakeUpFacts::default());
+            };
+            facts(connection, tenant_no, caller, query, relevant)
+        })
+    }
+}
+
+fn facts(
+    connection: &Connection,
+    tenant_no: i64,
+    caller: &Caller,
+    query: &WakeUpQuery,
+    relevant: Option<&[HandoffId]>,
+) -> Result<WakeUpFacts, StoreError> {
+    let project_no = match &query.project {
+        None => None,
+        Some(project) => Some(session::project_no(connection, tenant_no, project)?),
+    };
+    let selection = Selection {
+        with_whom: query.with_whom.clone(),
+        project_no,
+        session_no: None,
+    };
+    let older_count = if query.layers.contains(&Layer::Progressive) {
+        wake_up::MAX_PROGRESSIVE
+    } else {
+        0
+    };
+    let newest = |count| Page::first(count, Direction::Descending);
+    let page = newest(query.recent_count + older_count);
+    let rows = handoff::select(connection, caller, tenant_no, &selection, &page)?;
+    let mut recent: Vec<Handoff> = rows.into_iter().map(|(_, handoff)| handoff).collect();
+    recent.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
+    let older = recent.split_off(
+        recent
+            .len()
+            .min(usize::try_from(query.recent_count).unwrap_or(usize::MAX)),
+    );
+    let (mut summary, _) =
+        session::read_total(connection, tenant_no, project_no, query.with_whom.as_ref())?;
+    summary.last_at = recent.first().map(|handoff| handoff.created_at);
+    summary.first_at = first_at(connection, caller, tenant_no, &selection)?;
+    summary.topics = most_frequent(
+        recent
+            .iter()
+            .chain(&older)
+            .flat_map(|handoff| handoff.tags.iter()),
+    );
+    let people = most_frequent(
+        recent
+            .iter()
+            .chain(&older)
+            .map(|handoff| handoff.with_whom.as_str().to_owned())
+            .collect::<Vec<_>>()
+            .iter(),
+    );
+    let older = match relevant {
+        None => older,
+        Some(ids) => by_ids(connection, tenant_no, caller, ids, &recent)?,
+    };
+    let identity_count = u32::try_from(wake_up::MAX_IDENTITY).unwrap_or(u32::MAX);
+    let identity = handoff::identity(connection, caller, tenant_no, identity_count)?;
+    Ok(WakeUpFacts {
+        summary,
+        people,
+        recent,
+        older,
+        identity,
+    })
+}
+
+fn first_at(
+    connection: &Connection,
+    caller: &Caller,
+    tenant_no: i64,
+    selection: &Selection,
+) -> Result<Option<Timestamp>, StoreError> {
+    let first = handoff::select(
+        connection,
+        caller,
+        tenant_no,
+        selection,
+        &Page::first(1, Direction::Ascending),
+    )?;
+    Ok(first.first().map(|(position, _)| position.ts))
+}
+
+/// The older handoffs that were found relevant, without those already shown as recent.
+fn by_ids(
+    connection: &Connection,
+    tenant_no: i64,
+    caller: &Caller,
+    ids: &[HandoffId],
+    recent: &[Handoff],
+) -> Result<Vec<Handoff>, StoreError> {
+    let mut found = Vec::new();
+    for id in ids
+        .iter()
+        .filter(|id| recent.iter().all(|shown| shown.handoff_id != **id))
+    {
+        found.extend(handoff::by_id(connection, tenant_no, &caller.tenant, *id)?);
+    }
+    Ok(found)
+}
+
+/// The words that occur most often, most frequent first, earlier before later among equals.
+fn most_frequent<'a>(words: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut counts: Vec<(&String, usize)> = Vec::new();
+    for word in words {
+        match counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts
+        .into_iter()
+        .take(MOST_NAMES)
+        .map(|(word, _)| word.clone())
+        .collect()
+}

@@ -13,6 +13,14 @@
 //!
 //! **Invariant:** a module names only those that `tests/it/tidy.rs` lets it use.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
+pub mod exec;
+pub mod http;
+pub mod jobs;
+pub mod metrics;
+pub mod service;
 pub mod store;

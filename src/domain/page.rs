@@ -107,6 +107,9 @@ pub fn parse_limit(
     }
 }
 
+/// Bytes of content after which a page ends early, so that a page of long items stays small.
+pub const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
+
 /// Some rows of a list, and where to go on if there are more.
 #[derive(Debug, Clone)]
 pub struct Paged<T> {

@@ -569,10 +569,25 @@ impl Store {
         engine.stats()
     }
 
+    /// The counted facts, read from the file.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn fresh_stats(&self, wait: Wait) -> Result<BTreeMap<Stat, i64>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.fresh_stats(wait)
+    }
+
     /// How the store feels. Touches nothing.
     pub fn health(&self) -> Health {
         let Self::Sqlite(engine) = self;
         engine.health()
+    }
+
+    /// Bytes that the engine has allocated outside of our allocator.
+    pub fn engine_bytes(&self) -> u64 {
+        let Self::Sqlite(engine) = self;
+        engine.engine_bytes()
     }
 
     /// Sizes and settings of the file.

@@ -180,6 +180,13 @@ impl Sqlite {
         self.published().stats()
     }
 
+    pub(in crate::store) fn fresh_stats(
+        &self,
+        wait: Wait,
+    ) -> Result<BTreeMap<Stat, i64>, StoreError> {
+        self.read(wait, |connection| Ok(writer::read_stats(connection)?))
+    }
+
     pub(in crate::store) fn health(&self) -> Health {
         let (usable, checked_at) = self.published().usable();
         let readers = match &self.mode {
@@ -197,6 +204,16 @@ impl Sqlite {
             queue_capacity: QUEUE_CAPACITY,
             readers,
         }
+    }
+
+    #[expect(
+        clippy::unused_self,
+        unsafe_code,
+        reason = "SQLite keeps one sum for the process; reading it has no precondition"
+    )]
+    pub(in crate::store) fn engine_bytes(&self) -> u64 {
+        // SAFETY: takes no argument, and locks or uses atomics by itself.
+        u64::try_from(unsafe { rusqlite::ffi::sqlite3_memory_used() }).unwrap_or(0)
     }
 
     pub(in crate::store) fn close(&self) {

@@ -435,7 +435,8 @@ fn run_unit(
     step("release unit")
 }
 
-fn read_stats(connection: &Connection) -> rusqlite::Result<BTreeMap<Stat, i64>> {
+/// The counted facts as they stand in the file.
+pub(super) fn read_stats(connection: &Connection) -> rusqlite::Result<BTreeMap<Stat, i64>> {
     let mut statement = connection.prepare_cached("select name, label, value from stat")?;
     let mut rows = statement.query([])?;
     let mut by_key = std::collections::HashMap::new();

@@ -1,0 +1,96 @@
+"""Reads what the machine is, and what a process and a database file have used. Linux alone: most of it is in /proc."""
+
+import os
+import pathlib
+import platform
+import re
+import struct
+import subprocess
+
+from server import Failure
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+# File systems that live in memory: an fsync there costs nothing, so no durable figure would mean anything.
+IN_MEMORY = ("tmpfs", "ramfs")
+
+
+def describe(folder):
+    """The machine in words, for whoever reads the figures elsewhere."""
+    wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
+    version = re.search(r"wrk\s+(\S+)", wrk.stdout + wrk.stderr)
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "filesystem": filesystem(folder),
+        "load_before": os.getloadavg()[0],
+        "wrk": version[1] if version else "unknown",
+    }
+
+
+def cpu_model():
+    found = re.search(r"^model name\s*:\s*(.+)$", read("/proc/cpuinfo"), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def filesystem(folder):
+    """The type of the mount that the folder is on; of two on one point the later is on top."""
+    folder = pathlib.Path(folder).resolve()
+    best = (-1, "unknown")
+    for line in read("/proc/self/mountinfo").splitlines():
+        point = line.split(" ")[4].replace("\\040", " ")
+        if folder.is_relative_to(point) and len(point) >= best[0]:
+            best = (len(point), line.split(" - ")[1].split(" ")[0])
+    return best[1]
+
+
+def anonymous_bytes(pid):
+    """Resident memory that is the process's own; pages of files that the kernel may drop are not in it."""
+    found = re.search(r"^RssAnon:\s+(\d+) kB$", read(f"/proc/{pid}/status"), re.MULTILINE)
+    if not found:
+        raise Failure(f"/proc/{pid}/status has no RssAnon")
+    return int(found[1]) * 1024
+
+
+def cpu_s(pid):
+    """Processor time of all threads, user and system (proc(5), fields 14 and 15)."""
+    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def workers(pid):
+    """How many threads of actix answer requests: its arbiters, whose name the kernel cuts to 15 characters."""
+    names = [read(path).strip() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/comm")]
+    count = sum(name == "actix-rt|system" for name in names)
+    if not count:
+        raise Failure(f"none of the server's threads is known as actix's: {', '.join(sorted(set(names)))}")
+    return count
+
+
+def stolen_s():
+    """Time that the host gave to other machines, over all cores (proc(5), /proc/stat)."""
+    return int(read("/proc/stat").split("\n", 1)[0].split()[8]) / TICKS_PER_S
+
+
+def commits(db):
+    """How many transactions were committed, modulo 2^32: iChange in the header of the file's WAL index.
+
+    Documented in https://www.sqlite.org/walformat.html, "The WAL-Index Header"; native byte order. So the size of a
+    group is known without asking the server.
+    """
+    with open(f"{db}-shm", "rb") as index:
+        _, _, changes = struct.unpack("=III", index.read(12))
+    return changes
+
+
+def file_bytes(db):
+    """The database and its log."""
+    return sum(path.stat().st_size for path in (pathlib.Path(db), pathlib.Path(f"{db}-wal")) if path.exists())
+
+
+def read(path):
+    try:
+        return pathlib.Path(path).read_text(errors="replace")
+    except OSError as error:
+        raise Failure(f"{path} cannot be read ({error.strerror}); scripts/bench needs Linux") from None

@@ -1,0 +1,238 @@
+//! The command line. Every command works on the file, with or without a running server.
+//!
+//! **Invariant:** prints to the writer it is given, and says each failure once, on standard error, with an exit code
+//! that a script can go by.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use serde::Serialize;
+
+use crate::app;
+use crate::clock::Clock;
+use crate::config::{self, Global, ServeArgs};
+use crate::domain::{Caller, Invalid};
+use crate::service::{Error, Limits, Services};
+use crate::store::{OpenError, Role};
+
+mod config_command;
+mod doctor;
+mod forget;
+mod handoff;
+mod list;
+mod migrate;
+mod recall;
+mod record;
+mod serve;
+mod show;
+mod status;
+mod wake_up;
+
+/// The memory AI agents keep between sessions
+#[derive(Debug, Parser)]
+#[command(name = "agent-memory", version = version(), max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server; what a bare `agent-memory` does
+    Serve(Box<ServeArgs>),
+    /// Record an event, or many from standard input
+    Record(record::RecordArgs),
+    /// Write a handoff for the next session
+    Handoff(Box<handoff::HandoffArgs>),
+    /// Read what the next session should know
+    WakeUp(wake_up::WakeUpArgs),
+    /// Search everything remembered
+    Recall(recall::RecallArgs),
+    /// List events, handoffs, sessions or projects
+    List(list::ListArgs),
+    /// Show one thing by its id
+    Show(show::ShowArgs),
+    /// Forget an event, a handoff, a session or a whole tenant, for good
+    Forget(forget::ForgetArgs),
+    /// Say what the file holds
+    Status,
+    /// Check the file
+    Doctor,
+    /// Bring the file to this version's schema, after a copy
+    Migrate,
+    /// Print the effective settings of the server and where each comes from
+    Config(Box<ServeArgs>),
+}
+
+fn version() -> String {
+    format!(
+        "{} (schema {})",
+        env!("CARGO_PKG_VERSION"),
+        crate::store::sqlite::schema_version()
+    )
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let outcome = run(&mut out).and_then(|()| out.flush().map_err(Into::into));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(out);
+            let code = exit_code(&error);
+            // Nothing can be done if standard error is closed.
+            drop(writeln!(io::stderr(), "agent-memory: {error:#}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(out: &mut dyn Write) -> anyhow::Result<()> {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).context("the arguments cannot be read")?;
+    let global = &cli.global;
+    match cli.command {
+        None => serve::run(global, &cli.serve),
+        Some(Command::Serve(args)) => serve::run(global, &args),
+        Some(Command::Record(args)) => record::run(global, &args, &mut io::stdin().lock(), out),
+        Some(Command::Handoff(args)) => handoff::run(global, &args, &mut io::stdin().lock(), out),
+        Some(Command::WakeUp(args)) => wake_up::run(global, &args, out),
+        Some(Command::Recall(args)) => recall::run(global, &args, out),
+        Some(Command::List(args)) => list::run(global, &args, out),
+        Some(Command::Show(args)) => show::run(global, &args, out),
+        Some(Command::Forget(args)) => forget::run(global, &args, out),
+        Some(Command::Status) => status::run(global, out),
+        Some(Command::Doctor) => doctor::run(global, out),
+        Some(Command::Migrate) => migrate::run(global, out),
+        Some(Command::Config(args)) => {
+            let matches = matches.subcommand_matches("config").unwrap_or(&matches);
+            config_command::run(global, &args, matches, out)
+        }
+    }
+}
+
+/// A failure that has its own exit code and message.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<Error>() {
+            return service_exit_code(error);
+        }
+        if cause.is::<Invalid>() {
+            return 2;
+        }
+        if let Some(error) = cause.downcast_ref::<OpenError>() {
+            return match error {
+                OpenError::NeedsMigration { .. } => 75,
+                OpenError::Unusable { .. } => 74,
+            };
+        }
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return failure.code;
+        }
+    }
+    1
+}
+
+/// Exit codes of the service's errors; 74 and 75 are those of sysexits.h for I/O and "try again".
+fn service_exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Invalid(_) | Error::TooLarge(_) => 2,
+        Error::Unauthenticated | Error::Forbidden(_) => 3,
+        Error::NotFound(_) => 4,
+        Error::Conflict(_) => 5,
+        Error::Timeout | Error::Overloaded | Error::Unavailable(_) => 75,
+        Error::Internal(_) => 1,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// A command's way to the memory.
+struct Session {
+    services: Services,
+    caller: Caller,
+    json: bool,
+}
+
+impl Session {
+    /// Opens the file for a command, creating it if it is missing.
+    fn open(global: &Global) -> anyhow::Result<Self> {
+        let options = config::store_options(global, Role::Command)?;
+        let limits = Limits {
+            max_artifact_bytes: 16 * 1024 * 1024,
+        };
+        let services = app::open(&options, Clock::System, limits)?;
+        Ok(Self {
+            services,
+            caller: Caller::local(config::tenant(global)?),
+            json: global.json,
+        })
+    }
+
+    /// Opens the file only if it is there.
+    fn open_existing(global: &Global) -> anyhow::Result<Self> {
+        let path = config::database(global)?;
+        if !path.exists() {
+            let message = format!(
+                "there is no memory at {}; the first write or `agent-memory serve` creates it",
+                path.display()
+            );
+            return Err(Failure { code: 4, message }.into());
+        }
+        Self::open(global)
+    }
+}
+
+/// Prints a value as indented JSON.
+fn print_json(out: &mut dyn Write, value: &impl Serialize) -> anyhow::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
+    Ok(writeln!(out)?)
+}
+
+/// At most `most` characters of a text, on one line.
+fn one_line(text: &str, most: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // What a terminal would obey is not printed.
+    let line: String = line.chars().filter(|char| !char.is_control()).collect();
+    match line.char_indices().nth(most) {
+        Some((cut, _)) => format!("{}…", line.get(..cut).unwrap_or_default()),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verify_cli() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn one_line_is_one_line() {
+        assert_eq!(one_line("a\nb\u{1b}[31m  c", 80), "a b[31m c");
+        assert_eq!(one_line("äöü", 2), "äö…");
+    }
+}

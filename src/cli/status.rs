@@ -1,0 +1,85 @@
+//! `agent-memory status`.
+//!
+//! **Invariant:** creates nothing.
+
+use std::io::Write;
+
+use crate::cli::{Session, print_json};
+use crate::config::{self, Global};
+use crate::domain::Stat;
+
+pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
+    let session = Session::open_existing(global)?;
+    let facts = session.services.file_facts()?;
+    let stats = session.services.fresh_stats()?;
+    let path = config::database(global)?;
+    if session.json {
+        let stats: serde_json::Map<_, _> = stats
+            .iter()
+            .map(|(stat, value)| {
+                let (name, label) = stat.key();
+                let key = if label.is_empty() {
+                    name.to_owned()
+                } else {
+                    format!("{name}.{label}")
+                };
+                (key, (*value).into())
+            })
+            .collect();
+        return print_json(
+            out,
+            &serde_json::json!({ "path": path, "file": facts, "stats": stats }),
+        );
+    }
+    let sum = |of: fn(&Stat) -> bool| {
+        stats
+            .iter()
+            .filter(|(stat, _)| of(stat))
+            .map(|(_, value)| value)
+            .sum::<i64>()
+    };
+    writeln!(out, "file      {}", path.display())?;
+    writeln!(
+        out,
+        "schema    {} (SQLite {})",
+        facts.schema_version, facts.sqlite_version
+    )?;
+    writeln!(
+        out,
+        "size      {} bytes, log {} bytes, {} of {} pages free",
+        facts.database_bytes, facts.wal_bytes, facts.free_pages, facts.pages
+    )?;
+    writeln!(
+        out,
+        "events    {}",
+        sum(|stat| matches!(stat, Stat::Events(_)))
+    )?;
+    writeln!(
+        out,
+        "handoffs  {}",
+        sum(|stat| matches!(stat, Stat::Handoffs(_)))
+    )?;
+    writeln!(
+        out,
+        "sessions  {}",
+        sum(|stat| matches!(stat, Stat::Sessions))
+    )?;
+    writeln!(
+        out,
+        "text      {} bytes",
+        sum(|stat| matches!(stat, Stat::TextBytes))
+    )?;
+    writeln!(
+        out,
+        "redacted  {} secrets",
+        sum(|stat| matches!(stat, Stat::Redactions(_)))
+    )?;
+    if facts.open_jobs > 0 {
+        writeln!(
+            out,
+            "jobs      {} still to be finished by a server",
+            facts.open_jobs
+        )?;
+    }
+    Ok(())
+}

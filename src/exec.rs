@@ -1,0 +1,113 @@
+//! From an async worker to a service and back.
+//!
+//! A point read of some microseconds runs on the worker itself, if a connection is free; otherwise, and for anything
+//! longer, the call hops to the blocking pool. Admission bounds how many calls may be on their way there, so that
+//! waiting is possible, bounded and visible. A write is parsed here or there by its size, queued, and awaited without
+//! holding a thread.
+//!
+//! **Invariant:** the only caller of `web::block`, and nothing unbounded runs on a worker.
+
+use std::sync::Arc;
+
+use actix_web::web;
+use tokio::sync::Semaphore;
+
+use crate::service::{Error, Pending, Services};
+
+/// Admission permits for each reader connection. From the design.
+const PERMITS_PER_READER: usize = 4;
+/// A request body up to this many bytes is parsed on the worker: at 20 MB/s for terms that is under a millisecond.
+const INLINE_BYTES: usize = 16 * 1024;
+
+/// The way to the services for async front ends. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Exec {
+    waiting: Services,
+    now: Services,
+    permits: Arc<Semaphore>,
+}
+
+impl Exec {
+    /// A way to `services` with `readers` connections behind them.
+    pub fn new(services: Services, readers: u32) -> Self {
+        let permits = usize::try_from(readers).unwrap_or(1).max(1) * PERMITS_PER_READER;
+        Self {
+            now: services.without_waiting(),
+            waiting: services,
+            permits: Arc::new(Semaphore::new(permits)),
+        }
+    }
+
+    /// The services, for calls that touch neither the file nor a connection.
+    pub fn services(&self) -> &Services {
+        &self.now
+    }
+
+    /// A read of some microseconds.
+    ///
+    /// # Errors
+    /// The call's, or `Overloaded`.
+    pub async fn point<T: Send + 'static>(
+        &self,
+        call: impl Fn(&Services) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        match call(&self.now) {
+            Err(Error::Overloaded) => self.read(call).await,
+            answer => answer,
+        }
+    }
+
+    /// Any other read.
+    ///
+    /// # Errors
+    /// The call's, or `Overloaded`.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let _permit = self.permits.try_acquire().map_err(|_| Error::Overloaded)?;
+        self.block(call).await
+    }
+
+    /// A write of `bytes`, until it is on disk.
+    ///
+    /// # Errors
+    /// The call's, or what the commit met.
+    pub async fn write<T: Send + Unpin + 'static>(
+        &self,
+        bytes: usize,
+        call: impl FnOnce(&Services) -> Result<Pending<T>, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        Ok(self.submit(bytes, call).await?.await?)
+    }
+
+    /// The same for a call that answers more than the write.
+    ///
+    /// # Errors
+    /// The call's.
+    pub async fn submit<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        if bytes <= INLINE_BYTES {
+            return call(&self.waiting);
+        }
+        let _permit = self.permits.try_acquire().map_err(|_| Error::Overloaded)?;
+        self.block(call).await
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one hop to the blocking pool"
+    )]
+    async fn block<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let services = self.waiting.clone();
+        web::block(move || call(&services))
+            .await
+            .map_err(|error| Error::Internal(Box::new(error)))?
+    }
+}

@@ -1,0 +1,111 @@
+//! The wire: routes, what a request may look like, what an answer does.
+//!
+//! A handler parses, makes one call through [`Exec`], and renders. Whatever fails becomes a [`problem::Problem`], and
+//! whatever actix itself refuses is turned into one by the middleware, so that every error has the same shape.
+//!
+//! **Invariant:** knows no store and no rule; what it decides is how things are said in HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::{self, Data, PayloadConfig, ServiceConfig};
+
+use crate::exec::Exec;
+use crate::metrics::{Metrics, RouteLabel};
+
+mod auth;
+mod event;
+mod forget;
+mod handoff;
+mod middleware;
+mod operate;
+mod problem;
+mod recall;
+mod request;
+mod session;
+mod wake_up;
+
+pub use auth::Hosts;
+pub use middleware::observe;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct State {
+    /// The way to the services.
+    pub exec: Exec,
+    /// The series.
+    pub metrics: Arc<Metrics>,
+    /// What the operator set.
+    pub options: Options,
+}
+
+/// What the operator set for the wire.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Names under which the server may be called without a key.
+    pub hosts: Hosts,
+    /// Largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Longest time for a request, from its head to the answer's.
+    pub request_timeout: Duration,
+}
+
+macro_rules! routes {
+    ($($method:ident $pattern:literal $(as $path:literal)?;)*) => {
+        &[$(RouteLabel { method: stringify!($method), pattern: $pattern, path: routes!(@path $pattern $($path)?) }),*]
+    };
+    (@path $pattern:literal) => { $pattern };
+    (@path $pattern:literal $path:literal) => { $path };
+}
+
+/// Every route there is, with the path it counts under. Aliases count under the path they stand for.
+pub const ROUTES: &[RouteLabel] = routes! {
+    GET "/health";
+    HEAD "/health";
+    GET "/health/live";
+    HEAD "/health/live";
+    GET "/health/ready";
+    HEAD "/health/ready";
+    GET "/health/detailed";
+    GET "/metrics/prometheus";
+    HEAD "/metrics/prometheus";
+    GET "/metrics" as "/metrics/prometheus";
+    HEAD "/metrics" as "/metrics/prometheus";
+    POST "/api/v1/events";
+    GET "/api/v1/events";
+    POST "/api/v1/events/batch";
+    GET "/api/v1/events/{id}";
+    DELETE "/api/v1/events/{id}";
+    GET "/api/v1/chunks/{id}";
+    GET "/api/v1/artifacts/{id}";
+    POST "/api/v1/handoff";
+    POST "/api/v1/handoffs" as "/api/v1/handoff";
+    GET "/api/v1/handoffs";
+    GET "/api/v1/handoffs/last";
+    GET "/api/v1/handoffs/{id}";
+    DELETE "/api/v1/handoffs/{id}";
+    GET "/api/v1/identity-thread";
+    GET "/api/v1/wake-up";
+    POST "/api/v1/session/start";
+    GET "/api/v1/sessions";
+    DELETE "/api/v1/sessions/{id}";
+    GET "/api/v1/projects";
+    POST "/api/v1/recall";
+    GET "/api/v1/search" as "/api/v1/recall";
+    DELETE "/api/v1/tenants/{id}";
+};
+
+/// Registers every route; the same for the server and its tests.
+pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
+    config
+        .app_data(state.clone())
+        .app_data(PayloadConfig::new(state.options.max_body_bytes))
+        .configure(operate::routes)
+        .configure(event::routes)
+        .configure(handoff::routes)
+        .configure(wake_up::routes)
+        .configure(session::routes)
+        .configure(recall::routes)
+        .configure(forget::routes)
+        .default_service(web::to(problem::no_such_route));
+}

@@ -1,0 +1,196 @@
+//! Errors on the wire: RFC 9457 problem details.
+//!
+//! The only place that knows status codes. What a client may read is written for the client; the chain of causes below
+//! a 5xx is logged here, once, and never sent.
+//!
+//! **Invariant:** every variant decides its own status: there is no catch-all.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+
+use crate::domain::Invalid;
+use crate::service::Error;
+
+/// Seconds after which a busy server is worth another try: a full queue drains in a fraction of one.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Why a request was not answered as it wished.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    /// A service said so.
+    #[error(transparent)]
+    Service(#[from] Error),
+    /// The body, a parameter or the path cannot be read at all.
+    #[error("{0}")]
+    Unparsable(Invalid),
+    /// The body is of a type that the route does not take.
+    #[error("the body has to be {0}")]
+    Media(&'static str),
+    /// There is no such route.
+    #[error("there is no such route")]
+    Route,
+    /// The route does not take this method.
+    #[error("the route does not take this method")]
+    Method,
+    /// actix refused it with this status before a handler saw it.
+    #[error("the request was refused")]
+    Refused(StatusCode),
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        Self::Service(Error::Invalid(invalid))
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    problem_type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    /// The detail again, for clients of the older API.
+    error: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError<'a>>,
+}
+
+#[derive(Serialize)]
+struct FieldError<'a> {
+    field: &'a str,
+    reason: &'a str,
+}
+
+impl Problem {
+    fn verdict(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Service(error) => verdict(error),
+            Self::Unparsable(_) => (StatusCode::BAD_REQUEST, "unparsable"),
+            Self::Media(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::Route => (StatusCode::NOT_FOUND, "no_such_route"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Refused(status) => (*status, "refused"),
+        }
+    }
+
+    fn invalid(&self) -> Option<&Invalid> {
+        match self {
+            Self::Service(Error::Invalid(invalid)) | Self::Unparsable(invalid) => Some(invalid),
+            Self::Service(_) | Self::Media(_) | Self::Route | Self::Method | Self::Refused(_) => {
+                None
+            }
+        }
+    }
+
+    /// The answer, for the request of this id.
+    pub(super) fn render(&self, request_id: &str) -> HttpResponse {
+        let (status, code) = self.verdict();
+        self.log(status, request_id);
+        let detail = self.to_string();
+        let errors = self.invalid().map(|invalid| FieldError {
+            field: &invalid.field,
+            reason: &invalid.reason,
+        });
+        let body = Body {
+            problem_type: format!("/problems/{code}"),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: &detail,
+            code,
+            error: &detail,
+            request_id,
+            errors: errors.into_iter().collect(),
+        };
+        let mut response = HttpResponse::build(status);
+        response.content_type("application/problem+json");
+        if matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
+            response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header(("WWW-Authenticate", "Bearer"));
+        }
+        response.body(serde_json::to_string(&body).unwrap_or_default())
+    }
+
+    fn log(&self, status: StatusCode, request_id: &str) {
+        match self {
+            Self::Service(Error::Unavailable(cause) | Error::Internal(cause)) => {
+                tracing::error!(request_id, status = status.as_u16(), error = %chain(cause.as_ref()), "request failed");
+            }
+            Self::Service(Error::Overloaded) => {
+                tracing::warn!(request_id, "request refused: the server is busy")
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Each service error's status and code. 422 for what is wrong in a readable request, 404 for what is another
+/// tenant's as for what is not there.
+fn verdict(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+        Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+        Error::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+        Error::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+        Error::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        Error::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        Error::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+        Error::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+/// An error and what lies below it, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        below = cause.source();
+    }
+    text
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.verdict().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        // The middleware renders it, with the request's id.
+        HttpResponse::new(self.status_code())
+    }
+}
+
+/// The answer to what matches no route.
+pub(super) async fn no_such_route() -> Result<HttpResponse, Problem> {
+    Err(Problem::Route)
+}
+
+/// What actix answered by itself, as a problem.
+pub(super) fn of_status(status: StatusCode) -> Problem {
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => Problem::Method,
+        StatusCode::NOT_FOUND => Problem::Route,
+        other => Problem::Refused(other),
+    }
+}
+
+/// Keeps the `Allow` header of a 405 that actix made.
+pub(super) fn keep_allow(from: &actix_web::http::header::HeaderMap, to: &mut HttpResponse) {
+    if let Some(allow) = from.get(ALLOW) {
+        to.headers_mut().insert(ALLOW, allow.clone());
+    }
+}

@@ -1,0 +1,52 @@
+//! Sessions and projects.
+//!
+//! **Invariant:** a session's id is the client's, so it is percent-encoded in a path.
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, ServiceConfig};
+
+use crate::domain::page::List;
+use crate::domain::session::SessionDraft;
+use crate::http::State;
+use crate::http::problem::Problem;
+use crate::http::request::{Ask, Raw, list as render_list};
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(web::resource("/api/v1/session/start").route(web::post().to(start)))
+        .service(web::resource("/api/v1/sessions").route(web::get().to(list)))
+        .service(web::resource("/api/v1/projects").route(web::get().to(projects)));
+}
+
+async fn start(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse, Problem> {
+    ask.only(&[])?;
+    let draft: SessionDraft = body.parse()?;
+    let caller = ask.caller_of(draft.tenant_id.as_deref(), None)?;
+    let session = state
+        .exec
+        .write(body.bytes.len(), move |services| {
+            services.start_session(&caller, &draft)
+        })
+        .await?;
+    Ok(HttpResponse::Created().json(session))
+}
+
+async fn list(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
+    ask.only(&["limit", "cursor", "order"])?;
+    let (caller, page) = (ask.caller()?, ask.page(List::Sessions)?);
+    let sessions = state
+        .exec
+        .read(move |services| services.sessions(&caller, &page))
+        .await?;
+    Ok(render_list("sessions", &sessions))
+}
+
+async fn projects(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
+    ask.only(&["limit", "cursor", "order"])?;
+    let (caller, page) = (ask.caller()?, ask.page(List::Projects)?);
+    let projects = state
+        .exec
+        .read(move |services| services.projects(&caller, &page))
+        .await?;
+    Ok(render_list("projects", &projects))
+}

@@ -1,0 +1,152 @@
+//! Use cases: the one door for HTTP, the command line and jobs.
+//!
+//! A method takes the [`Caller`], checks what the caller may do, applies the rules of `domain`, and asks the store for
+//! one unit of work. Reads answer at once; writes answer a [`Pending`], which is awaited by async front ends and
+//! waited for by the others.
+//!
+//! **Invariant:** no status code, no SQL, and no call without a caller.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::domain::event::Intake;
+use crate::domain::{Caller, Channel, Invalid, Sensitivity};
+use crate::store::{Cause, Store, StoreError, Wait};
+
+pub use crate::store::Pending;
+
+pub(crate) mod event;
+mod forget;
+mod handoff;
+mod operate;
+mod recall;
+mod session;
+mod wake_up;
+
+pub use event::BatchItem;
+pub use forget::Bell;
+pub use operate::Readiness;
+
+/// Why a call was not answered, in the words every front end translates.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A field of the request is wrong.
+    #[error("{0}")]
+    Invalid(Invalid),
+    /// The caller did not say who it is.
+    #[error("who is calling is not known")]
+    Unauthenticated,
+    /// The caller may not do this.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// There is no such thing, or it is another tenant's.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// It contradicts what is stored.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// More than is accepted at once.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The caller took too long to say it.
+    #[error("the request took too long")]
+    Timeout,
+    /// No room now; worth another try soon.
+    #[error("the server is busy")]
+    Overloaded,
+    /// The store cannot be used; nothing was stored.
+    #[error("the store cannot be used right now")]
+    Unavailable(#[source] Cause),
+    /// A fault of ours.
+    #[error("internal error")]
+    Internal(#[source] Cause),
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Overloaded => Self::Overloaded,
+            StoreError::NotFound(what) => Self::NotFound(what),
+            StoreError::Conflict(what) => Self::Conflict(what),
+            StoreError::Unavailable(cause) => Self::Unavailable(cause),
+            StoreError::Internal(cause) => Self::Internal(cause),
+        }
+    }
+}
+
+/// Limits that the operator sets.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest artifact, in bytes.
+    pub max_artifact_bytes: usize,
+}
+
+/// The use cases over a store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Services {
+    store: Store,
+    clock: Clock,
+    limits: Limits,
+    wait: Wait,
+    bell: Bell,
+    readiness: Arc<Readiness>,
+}
+
+impl Services {
+    /// The use cases over `store`.
+    pub fn new(store: Store, clock: Clock, limits: Limits) -> Self {
+        Self {
+            store,
+            clock,
+            limits,
+            wait: Wait::Yes,
+            bell: Bell::default(),
+            readiness: Arc::default(),
+        }
+    }
+
+    /// The same, but a read that would have to wait for a connection is [`Error::Overloaded`] at once.
+    #[must_use]
+    pub fn without_waiting(&self) -> Self {
+        Self {
+            wait: Wait::No,
+            ..self.clone()
+        }
+    }
+
+    /// What tells the job thread that there is work.
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    fn intake(&self) -> Intake {
+        Intake {
+            now: self.clock.now(),
+            max_artifact_bytes: self.limits.max_artifact_bytes,
+        }
+    }
+}
+
+/// Whether a caller may read something by its id. What is secret is read this way alone, by whoever may also write,
+/// and not where others listen.
+fn may_read(caller: &Caller, sensitivity: Sensitivity) -> bool {
+    sensitivity <= caller.clearance()
+        || (sensitivity == Sensitivity::Secret && caller.channel == Channel::Private)
+}
+
+/// Something that was found, unless it is missing or not for this caller; those two look the same.
+fn found<T>(
+    caller: &Caller,
+    what: &'static str,
+    row: Option<(T, Sensitivity)>,
+) -> Result<T, Error> {
+    row.filter(|(_, sensitivity)| may_read(caller, *sensitivity))
+        .map(|(row, _)| row)
+        .ok_or(Error::NotFound(what))
+}

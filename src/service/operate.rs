@@ -1,0 +1,100 @@
+//! What an operator asks: is it well, what is in it, is the file sound.
+//!
+//! **Invariant:** liveness and metrics touch neither the file nor a connection.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::domain::{Stat, Timestamp};
+use crate::service::{Error, Pending, Services};
+use crate::store::{FileFacts, Finding, Health};
+
+/// A proof of writing is good for this long; from the contract ("at most once a second").
+const PROOF_MS: i64 = 1_000;
+/// A self-check older than this says that the writer hangs: it looks at least every 5 s when idle.
+const STALE_MS: i64 = 15_000;
+
+/// When a write was last proved.
+#[derive(Debug)]
+pub struct Readiness(AtomicI64);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl Services {
+    /// How the store feels, without touching it.
+    pub fn health(&self) -> Health {
+        let mut health = self.store.health();
+        let age = crate::clock::Clock::System.now().millis() - health.checked_at.millis();
+        health.usable &= age < STALE_MS;
+        health
+    }
+
+    /// The counted facts, without touching the store.
+    pub fn stats(&self) -> Arc<BTreeMap<Stat, i64>> {
+        self.store.stats()
+    }
+
+    /// The counted facts, read from the file; for commands.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn fresh_stats(&self) -> Result<BTreeMap<Stat, i64>, Error> {
+        Ok(self.store.fresh_stats(self.wait)?)
+    }
+
+    /// Bytes the engine has allocated outside of our allocator.
+    pub fn engine_bytes(&self) -> u64 {
+        self.store.engine_bytes()
+    }
+
+    /// Makes a write if none was proved within the last second; nothing to wait for otherwise.
+    ///
+    /// # Errors
+    /// `Overloaded`; pending: `Unavailable`.
+    pub fn prove_write(&self) -> Result<Pending<()>, Error> {
+        let now = self.clock.now();
+        let last = self.readiness.0.load(Ordering::Acquire);
+        if last.saturating_add(PROOF_MS) > now.millis() {
+            return Ok(Pending::done(Ok(())));
+        }
+        Ok(self.store.prove_write(now)?)
+    }
+
+    /// Notes that a write was proved just now.
+    pub fn note_proof(&self) {
+        self.readiness
+            .0
+            .store(self.clock.now().millis(), Ordering::Release);
+    }
+
+    /// Sizes and settings of the file.
+    ///
+    /// # Errors
+    /// `Overloaded`, `Unavailable`.
+    pub fn file_facts(&self) -> Result<FileFacts, Error> {
+        Ok(self.store.file_facts(self.wait)?)
+    }
+
+    /// Looks the file over; takes long on a large one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn examine(&self) -> Result<Vec<Finding>, Error> {
+        Ok(self.store.examine()?)
+    }
+
+    /// Finishes what was accepted and closes the file.
+    pub fn close(&self) {
+        self.store.close();
+    }
+
+    /// Now, as the rest of the process knows it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

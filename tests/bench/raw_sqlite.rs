@@ -1,0 +1,323 @@
+//! SQLite running the statements of an event write, on one connection and one thread.
+//!
+//! The statements are those of `store/sqlite/`: a savepoint, the look-ups and the rows of each event, and the counts of
+//! each group. Whoever changes what a write does there changes it here, or the ratio flatters us. The file has the same
+//! schema, settings and checkpoints.
+//!
+//! **Invariant:** texts are parsed, cleaned and cut into terms before the clock starts.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use agent_memory::clock::Clock;
+use agent_memory::domain::event::{EventDraft, Intake, NewEvent};
+use agent_memory::domain::{EntityType, EventId, TenantId, Timestamp};
+use anyhow::{Context as _, ensure};
+use rusqlite::{Connection, OptionalExtension as _, named_params};
+use serde_json::{Value, json};
+
+use crate::{Durability, SqliteArgs, percentile_ms};
+
+const SCHEMA: &str = include_str!("../../src/store/sqlite/migrations/0001_init.sql");
+/// As many as the server's load draws in `scripts/lib/wrk.lua`, the new identifier not counted.
+const WORDS_PER_EVENT: usize = 40;
+/// Events of one session before the next begins; as in `scripts/lib/wrk.lua`.
+const EVENTS_PER_SESSION: usize = 200;
+/// Different texts, used in turn: so many that a page of the index never holds two of the same, and made in half a second.
+const TEXTS: usize = 20_000;
+/// Events a transaction while the file is filled; nothing is measured then.
+const FILL_GROUP: usize = 1_000;
+/// The writer's own limit for a passive checkpoint (`PASSIVE_FRAMES`).
+const CHECKPOINT_FRAMES: u32 = 4_000;
+/// More than there are statements.
+const CACHED_STATEMENTS: usize = 64;
+
+pub(crate) fn measure(args: &SqliteArgs) -> anyhow::Result<Value> {
+    let texts = texts(&args.words)?;
+    let connection = open(&args.file, args.durability)?;
+    let stored: i64 =
+        connection.query_row("select count(*) from event", [], |row| row.get(0))?;
+    let mut writer = Writer::new(connection, texts, usize::try_from(stored)?)?;
+    while writer.written < usize::try_from(args.rows)? {
+        writer.commit_group(FILL_GROUP)?;
+    }
+    let group = usize::try_from(args.group)?;
+    let before = writer.written;
+    let mut times = Vec::new();
+    let began = Instant::now();
+    while began.elapsed() < args.seconds {
+        let one = Instant::now();
+        writer.commit_group(group)?;
+        times.push(one.elapsed());
+    }
+    let took = began.elapsed();
+    let events = writer.written - before;
+    times.sort_unstable();
+    Ok(json!({
+        "group": group,
+        "rows_before": before,
+        "events": events,
+        "commits": times.len(),
+        "seconds": took.as_secs_f64(),
+        "events_per_s": per_second(events, took),
+        "commits_per_s": per_second(times.len(), took),
+        "commit_p50_ms": percentile_ms(&times, 50),
+        "commit_p99_ms": percentile_ms(&times, 99),
+        "commit_max_ms": percentile_ms(&times, 100),
+        "sqlite_version": rusqlite::version(),
+    }))
+}
+
+fn per_second(count: usize, took: Duration) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from) / took.as_secs_f64()
+}
+
+/// Events as the service would hand them to the store.
+fn texts(words: &Path) -> anyhow::Result<Vec<NewEvent>> {
+    let words = std::fs::read_to_string(words)
+        .with_context(|| format!("cannot read the words in {}", words.display()))?;
+    let words: Vec<&str> = words.lines().collect();
+    ensure!(!words.is_empty(), "there are no words");
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let tenant = TenantId::default_tenant();
+    let intake = Intake {
+        now: Clock::System.now(),
+        max_artifact_bytes: 1 << 20,
+    };
+    (0..TEXTS)
+        .map(|_| {
+            let mut text = String::new();
+            for _ in 0..WORDS_PER_EVENT {
+                text.push_str(words.get(dice.below(words.len())).copied().unwrap_or(""));
+                text.push(' ');
+            }
+            text.push_str(&format!("{:08x}", dice.below(1 << 32)));
+            let draft: EventDraft = serde_json::from_value(json!({
+                "session_id": "raw", "channel": "team", "actor": {"type": "agent", "id": "bench"},
+                "kind": "message", "content": {"text": text},
+            }))?;
+            NewEvent::parse(draft, &tenant, intake)
+                .map_err(|invalid| anyhow::anyhow!("the event is not valid: {invalid:?}"))
+        })
+        .collect()
+}
+
+/// The settings of `store/sqlite/file.rs`; checkpoints run by SQLite itself at the writer's limit.
+fn open(path: &Path, durability: Durability) -> anyhow::Result<Connection> {
+    #[expect(clippy::disallowed_methods, reason = "this is SQLite without the store")]
+    let connection = Connection::open(path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    let synchronous = match durability {
+        Durability::Full => "full",
+        Durability::Normal => "normal",
+    };
+    connection.execute_batch(&format!(
+        "pragma page_size = 4096; pragma auto_vacuum = 2; pragma journal_mode = wal;
+         pragma synchronous = {synchronous}; pragma fullfsync = on; pragma secure_delete = on;
+         pragma wal_autocheckpoint = {CHECKPOINT_FRAMES}; pragma cache_size = -16384; pragma temp_store = memory;
+         pragma trusted_schema = off;"
+    ))?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found == 0 {
+        connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(
+            "insert into tenant (name, created_at) values ('default', 0); pragma user_version = 1;",
+        )?;
+    }
+    Ok(connection)
+}
+
+/// A small generator of pseudo-random numbers (xorshift64*), the same at each run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let drawn = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 31;
+        usize::try_from(drawn).unwrap_or(0) % bound
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    texts: Vec<NewEvent>,
+    /// Events in the file.
+    written: usize,
+}
+
+/// What a group counts beside its rows.
+#[derive(Default)]
+struct Counts {
+    text_bytes: i64,
+    sessions: i64,
+    words: i64,
+}
+
+impl Writer {
+    fn new(connection: Connection, texts: Vec<NewEvent>, written: usize) -> anyhow::Result<Self> {
+        ensure!(!texts.is_empty(), "there are no texts");
+        Ok(Self {
+            connection,
+            texts,
+            written,
+        })
+    }
+
+    fn run(&self, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<usize> {
+        self.connection.prepare_cached(sql)?.execute(params)
+    }
+
+    fn commit_group(&mut self, size: usize) -> anyhow::Result<()> {
+        self.run("begin immediate", [])?;
+        let mut counts = Counts::default();
+        for _ in 0..size {
+            self.run("savepoint unit", [])?;
+            self.write_event(Clock::System.now(), &mut counts)?;
+            self.run("release unit", [])?;
+            self.written += 1;
+        }
+        self.write_counts(i64::try_from(size)?, &counts)?;
+        self.run("commit", [])?;
+        Ok(())
+    }
+
+    fn write_event(&self, now: Timestamp, counts: &mut Counts) -> anyhow::Result<()> {
+        let event = self
+            .texts
+            .get(self.written % self.texts.len())
+            .context("there are no texts")?;
+        let tenant_no: i64 = self
+            .connection
+            .prepare_cached("select tenant_no from tenant where name = ?1 and forgotten_at is null")?
+            .query_row(["default"], |row| row.get(0))?;
+        let session_no = self.touch_session(tenant_no, now, counts)?;
+        let chunk_first: i64 = self
+            .connection
+            .prepare_cached("select coalesce(max(seq), 0) + 1 from chunk")?
+            .query_row([], |row| row.get(0))?;
+        self.run(
+            "insert into event (tenant_no, id, session_no, project_no, ts, channel, actor_type, actor, kind, sensitivity,
+                 tags, refs, content, fingerprint, chunk_first, chunk_count)
+             values (:tenant_no, :id, :session_no, null, :ts, :channel, :actor_type, :actor, :kind, :sensitivity,
+                 null, null, :content, null, :chunk_first, :chunk_count)",
+            named_params! {
+                ":tenant_no": tenant_no,
+                ":id": EventId::generate(now).bytes(),
+                ":session_no": session_no,
+                ":ts": now.millis(),
+                ":channel": event.channel.code(),
+                ":actor_type": event.actor_type.code(),
+                ":actor": event.actor.as_str(),
+                ":kind": event.kind.code(),
+                ":sensitivity": event.sensitivity.code(),
+                ":content": event.content,
+                ":chunk_first": chunk_first,
+                ":chunk_count": i64::try_from(event.chunks.len())?,
+            },
+        )?;
+        let seq = self.connection.last_insert_rowid();
+        for (chunk_seq, chunk) in (chunk_first..).zip(&event.chunks) {
+            self.run(
+                "insert into chunk (seq, tenant_no, entity_type, entity_seq, session_no, project_no, ts, sensitivity,
+                     field, byte_start, byte_end, words, id)
+                 values (:seq, :tenant_no, :entity_type, :entity_seq, :session_no, null, :ts, :sensitivity,
+                     :field, :byte_start, :byte_end, :words, null)",
+                named_params! {
+                    ":seq": chunk_seq,
+                    ":tenant_no": tenant_no,
+                    ":entity_type": EntityType::Event.code(),
+                    ":entity_seq": seq,
+                    ":session_no": session_no,
+                    ":ts": now.millis(),
+                    ":sensitivity": event.sensitivity.code(),
+                    ":field": chunk.field.code(),
+                    ":byte_start": i64::try_from(chunk.start)?,
+                    ":byte_end": i64::try_from(chunk.end)?,
+                    ":words": i64::try_from(chunk.words)?,
+                },
+            )?;
+            let terms: String = chunk.terms.iter().map(|term| format!("{tenant_no}:{term} ")).collect();
+            self.run("insert into term_index (rowid, terms) values (?1, ?2)", (chunk_seq, terms))?;
+            counts.words += i64::try_from(chunk.words)?;
+        }
+        self.run(
+            "update session set events = events + ?2, handoffs = handoffs + ?3 where session_no = ?1",
+            (session_no, 1, 0),
+        )?;
+        counts.text_bytes += event.text_bytes();
+        Ok(())
+    }
+
+    fn touch_session(&self, tenant_no: i64, now: Timestamp, counts: &mut Counts) -> anyhow::Result<i64> {
+        let name = format!("raw-{}", self.written / EVENTS_PER_SESSION);
+        let known = self
+            .connection
+            .prepare_cached(
+                "select session_no, project_no, with_whom, started_at, last_seen_at from session
+                 where tenant_no = ?1 and session_id = ?2 and forgotten_at is null",
+            )?
+            .query_row((tenant_no, &name), |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(4)?))
+            })
+            .optional()?;
+        if let Some((session_no, last)) = known {
+            if now.millis() > last {
+                self.run(
+                    "update session set project_no = null, with_whom = null, started_at = started_at, last_seen_at = ?2
+                     where session_no = ?1",
+                    (session_no, now.millis()),
+                )?;
+            }
+            return Ok(session_no);
+        }
+        self.run(
+            "insert into session (tenant_no, session_id, project_no, with_whom, started_at, last_seen_at)
+             values (?1, ?2, null, null, ?3, ?3)",
+            (tenant_no, &name, now.millis()),
+        )?;
+        let session_no = self.connection.last_insert_rowid();
+        counts.sessions += 1;
+        for project in [0, -1] {
+            self.run(
+                "insert into summary (tenant_no, project_no, with_whom, sessions, handoffs, statements)
+                 values (?1, ?2, '', 1, 0, 0)
+                 on conflict do update set sessions = sessions + excluded.sessions,
+                     handoffs = handoffs + excluded.handoffs, statements = statements + excluded.statements",
+                (tenant_no, project),
+            )?;
+        }
+        Ok(session_no)
+    }
+
+    /// What every group writes and reads once: the counted facts and the tenant's totals.
+    fn write_counts(&self, events: i64, counts: &Counts) -> anyhow::Result<()> {
+        for (name, label, by) in [
+            ("events_recorded", "message", events),
+            ("events", "message", events),
+            ("text_bytes", "", counts.text_bytes),
+            ("sessions", "", counts.sessions),
+        ] {
+            if by != 0 {
+                self.run(
+                    "insert into stat (name, label, value) values (?1, ?2, ?3)
+                     on conflict do update set value = value + excluded.value",
+                    (name, label, by),
+                )?;
+            }
+        }
+        self.run(
+            "update tenant set write_seq = write_seq + ?1, passages = passages + ?1, words = words + ?2
+             where tenant_no = 1",
+            (events, counts.words),
+        )?;
+        let mut statement = self
+            .connection
+            .prepare_cached("select name, label, value from stat")?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(())
+    }
+}

@@ -59,12 +59,16 @@ pub fn run(
     };
     let services = open(&config.store, clock, limits)?;
     let state = Data::new(State {
-        exec: Exec::new(services.clone(), config.store.readers),
+        exec: Exec::new(
+            services.clone(),
+            config.store.readers,
+            config.request_timeout,
+        ),
         metrics: Arc::new(Metrics::new(http::ROUTES)?),
         options: http::Options {
             hosts: Hosts::new(config.allowed_hosts.iter().cloned()),
             max_body_bytes: config.max_body_bytes,
-            request_timeout: config.request_timeout,
+            body_timeout: config.request_timeout,
         },
     });
     let mut jobs = Jobs::start(services.clone()).context("the job thread could not be started")?;
@@ -131,7 +135,10 @@ pub fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let (ready, listening) = mpsc::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let thread = std::thread::spawn(move || {
-        let ready = move |address| drop(ready.send(address));
+        let ready = move |address| {
+            // The starter waits for it.
+            let _sent = ready.send(address);
+        };
         run(&config, clock, ready, async { drop(stopped.await) })
     });
     match listening.recv() {
@@ -159,7 +166,8 @@ impl Running {
     }
 
     fn halt(&mut self) -> anyhow::Result<()> {
-        drop(self.stop.take().map(|stop| stop.send(())));
+        // A server that has ended by itself no longer listens.
+        let _sent = self.stop.take().map(|stop| stop.send(()));
         match self.thread.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(Ok(outcome)) => outcome,

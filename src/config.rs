@@ -88,7 +88,7 @@ pub struct ServeArgs {
     /// Where log lines go [default: standard error]
     #[arg(long, env = "AGENT_MEMORY_LOG_FILE", value_name = "FILE")]
     pub log_file: Option<PathBuf>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as agent_memory=debug
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `agent_memory=debug`
     #[arg(
         long,
         env = "AGENT_MEMORY_LOG",

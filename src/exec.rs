@@ -8,9 +8,11 @@
 //! **Invariant:** the only caller of `web::block`, and nothing unbounded runs on a worker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::service::{Error, Pending, Services};
 
@@ -25,16 +27,19 @@ pub struct Exec {
     waiting: Services,
     now: Services,
     permits: Arc<Semaphore>,
+    deadline: Duration,
 }
 
 impl Exec {
-    /// A way to `services` with `readers` connections behind them.
-    pub fn new(services: Services, readers: u32) -> Self {
+    /// A way to `services` with `readers` connections behind them; a call that takes longer than `deadline` is
+    /// `Timeout`.
+    pub fn new(services: Services, readers: u32, deadline: Duration) -> Self {
         let permits = usize::try_from(readers).unwrap_or(1).max(1) * PERMITS_PER_READER;
         Self {
             now: services.without_waiting(),
             waiting: services,
             permits: Arc::new(Semaphore::new(permits)),
+            deadline,
         }
     }
 
@@ -78,7 +83,8 @@ impl Exec {
         bytes: usize,
         call: impl FnOnce(&Services) -> Result<Pending<T>, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        Ok(self.submit(bytes, call).await?.await?)
+        let pending = self.submit(bytes, call).await?;
+        self.settle(pending).await
     }
 
     /// The same for a call that answers more than the write.
@@ -97,6 +103,16 @@ impl Exec {
         self.block(call).await
     }
 
+    /// Awaits a write. One that is not on disk in time may still get there.
+    ///
+    /// # Errors
+    /// What the commit met, or `Timeout`.
+    pub async fn settle<T: Unpin>(&self, pending: Pending<T>) -> Result<T, Error> {
+        Ok(timeout(self.deadline, pending)
+            .await
+            .map_err(|_| Error::Timeout)??)
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the one hop to the blocking pool"
@@ -106,8 +122,9 @@ impl Exec {
         call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let services = self.waiting.clone();
-        web::block(move || call(&services))
-            .await
+        let answer = timeout(self.deadline, web::block(move || call(&services))).await;
+        answer
+            .map_err(|_| Error::Timeout)?
             .map_err(|error| Error::Internal(Box::new(error)))?
     }
 }

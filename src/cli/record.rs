@@ -31,7 +31,7 @@ pub(super) struct RecordArgs {
     /// The project it belongs to
     #[arg(long, value_name = "ID")]
     project: Option<String>,
-    /// message, tool_call, tool_result, decision, task_update or artifact
+    /// `message`, `tool_call`, `tool_result`, `decision`, `task_update` or `artifact`
     #[arg(long, default_value = "message", value_name = "KIND")]
     kind: String,
     /// Who did it

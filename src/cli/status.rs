@@ -2,11 +2,14 @@
 //!
 //! **Invariant:** creates nothing.
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 
 use crate::cli::{Session, print_json};
 use crate::config::{self, Global};
 use crate::domain::Stat;
+use crate::store::FileFacts;
 
 pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
     let session = Session::open_existing(global)?;
@@ -31,6 +34,15 @@ pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
             &serde_json::json!({ "path": path, "file": facts, "stats": stats }),
         );
     }
+    print_text(&path, &facts, &stats, out)
+}
+
+fn print_text(
+    path: &Path,
+    facts: &FileFacts,
+    stats: &BTreeMap<Stat, i64>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let sum = |of: fn(&Stat) -> bool| {
         stats
             .iter()

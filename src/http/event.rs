@@ -86,7 +86,7 @@ async fn record_batch(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpRes
             services.record_batch(&caller, items, key.as_deref())
         })
         .await?;
-    let outcomes = pending.await.map_err(Error::from)?;
+    let outcomes = state.exec.settle(pending).await?;
     let results: Vec<_> = batch::merge(outcomes, refusals)
         .into_iter()
         .enumerate()

@@ -1,93 +1,69 @@
-//! Around every request: its id, the Host and Origin checks, the time limit, one shape for errors, and the counting.
+//! Around every request: its id, the Host and Origin checks, one shape for errors, and the counting.
 //!
 //! **Invariant:** whatever happens inside, a request is counted exactly once and its answer carries its id.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error as ActixError, HttpRequest, HttpResponse};
 
 use crate::http::State;
 use crate::http::problem::{Problem, keep_allow, of_status};
 use crate::metrics::Metrics;
-use crate::service::Error;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Wraps every request.
 ///
 /// # Errors
-/// None of its own: each becomes an answer.
+/// None of its own; what a handler fails with has become an answer by the time it is seen here.
 pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let begun = Instant::now();
-    let http = request.request().clone();
-    let Some(state) = http.app_data::<Data<State>>().cloned() else {
+    let Some(state) = request.app_data::<Data<State>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("no state"));
     };
     let counting = Counting::begin(&state.metrics);
-    let request_id = request_id(&http);
-    let outcome = answer(request, next, &state).await;
-    let mut response = finish(&http, outcome, &request_id);
+    let request_id = request_id(&request);
+    let method = request.method().clone();
+    // The request itself must not be kept: actix wants the only handle to it.
+    let mut response = match state.options.hosts.check(request.request()) {
+        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Err(problem) => request.into_response(problem.render(&request_id)),
+    };
+    if is_bare_failure(&response) {
+        response = in_words(response, &request_id);
+    }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let status = response.status().as_u16();
-    let pattern = http.match_pattern();
-    counting.end(pattern.as_deref(), http.method().as_str(), status, begun);
-    tracing::debug!(request_id, method = %http.method(), path = pattern.as_deref().unwrap_or("unmatched"), status,
+    let pattern = response.request().match_pattern();
+    counting.end(pattern.as_deref(), method.as_str(), status, begun);
+    tracing::debug!(request_id, %method, path = pattern.as_deref().unwrap_or("unmatched"), status,
         duration_ms = begun.elapsed().as_secs_f64() * 1e3, "answered");
     Ok(response)
 }
 
-async fn answer<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-    state: &State,
-) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    state.options.hosts.check(request.request())?;
-    match tokio::time::timeout(state.options.request_timeout, next.call(request)).await {
-        Ok(answered) => Ok(answered?.map_into_boxed_body()),
-        Err(_) => Err(Problem::from(Error::Timeout).into()),
-    }
-}
-
-/// The answer in its last form: whatever failed is a problem now.
-fn finish(
-    http: &HttpRequest,
-    outcome: Result<ServiceResponse<BoxBody>, ActixError>,
-    request_id: &str,
-) -> ServiceResponse<BoxBody> {
-    match outcome {
-        Ok(response) if !is_bare_failure(&response) => response,
-        Ok(response) => {
-            let problem = response
-                .response()
-                .error()
-                .and_then(|error| error.as_error::<Problem>());
-            let mut rendered = match problem {
-                Some(problem) => problem.render(request_id),
-                None => of_status(response.status()).render(request_id),
-            };
-            keep_allow(response.headers(), &mut rendered);
-            ServiceResponse::new(http.clone(), rendered)
-        }
-        Err(error) => ServiceResponse::new(http.clone(), render(&error, request_id)),
-    }
-}
-
-fn render(error: &ActixError, request_id: &str) -> HttpResponse {
-    match error.as_error::<Problem>() {
+/// The failure as a problem.
+fn in_words(response: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
+    let problem = response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<Problem>());
+    let mut rendered = match problem {
         Some(problem) => problem.render(request_id),
-        None => of_status(error.as_response_error().status_code()).render(request_id),
-    }
+        None => of_status(response.status()).render(request_id),
+    };
+    keep_allow(response.headers(), &mut rendered);
+    response.into_response(rendered)
 }
 
 /// A failure that no handler has put into words: one that actix made, or a `Problem` that still wants rendering.
@@ -101,7 +77,7 @@ fn is_bare_failure(response: &ServiceResponse<BoxBody>) -> bool {
 }
 
 /// The client's own id if it is a sane one, else a new one.
-fn request_id(http: &HttpRequest) -> String {
+fn request_id(http: &ServiceRequest) -> String {
     let sane = |text: &&str| {
         (1..=64).contains(&text.len())
             && text

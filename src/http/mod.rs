@@ -46,8 +46,8 @@ pub struct Options {
     pub hosts: Hosts,
     /// Largest request body, in bytes.
     pub max_body_bytes: usize,
-    /// Longest time for a request, from its head to the answer's.
-    pub request_timeout: Duration,
+    /// Longest time for a request's body to arrive.
+    pub body_timeout: Duration,
 }
 
 macro_rules! routes {

@@ -4,12 +4,14 @@
 //! refused, since a mistyped filter would answer with too much.
 
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut, Data, Query};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::domain::page::{List, Page, Paged};
 use crate::domain::{Caller, Channel, Invalid, TenantId, Timestamp};
@@ -186,9 +188,11 @@ impl FromRequest for Raw {
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let limit = request
+        let options = request
             .app_data::<Data<State>>()
-            .map_or(0, |state| state.options.max_body_bytes);
+            .map(|state| &state.options);
+        let limit = options.map_or(0, |options| options.max_body_bytes);
+        let patience = options.map_or(Duration::ZERO, |options| options.body_timeout);
         let media = media(request);
         let announced = request
             .headers()
@@ -196,7 +200,8 @@ impl FromRequest for Raw {
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         let payload = payload.take();
         Box::pin(async move {
-            let bytes = collect(payload, announced.unwrap_or(0), limit).await?;
+            let body = timeout(patience, collect(payload, announced.unwrap_or(0), limit));
+            let bytes = body.await.map_err(|_| Error::Timeout)??;
             Ok(Self {
                 media: media?,
                 bytes,

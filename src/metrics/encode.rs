@@ -29,9 +29,16 @@ impl Kind {
     }
 }
 
-/// An exposition being written. Writing to a string cannot fail, so results are dropped.
+/// An exposition being written.
 #[derive(Debug)]
 pub(super) struct Body(String);
+
+/// Writes into the exposition; a string takes whatever comes.
+macro_rules! put {
+    ($body:expr, $($what:tt)*) => {{
+        let _cannot_fail = write!($body.0, $($what)*);
+    }};
+}
 
 impl Body {
     /// An empty one, with room for a usual scrape.
@@ -46,18 +53,18 @@ impl Body {
     /// Begins a family.
     pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        drop(write!(
-            self.0,
+        put!(
+            self,
             "# HELP {name} {help}\n# TYPE {name} {}\n",
             kind.as_str()
-        ));
+        );
     }
 
     /// Writes a sample of the family that was begun.
     pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         self.labels(labels);
-        drop(writeln!(self.0, " {value}"));
+        put!(self, " {value}\n");
     }
 
     /// A family of one sample.
@@ -135,7 +142,7 @@ impl Body {
     fn labels(&mut self, labels: &[(&str, &str)]) {
         for (index, (name, value)) in labels.iter().enumerate() {
             self.0.push(if index == 0 { '{' } else { ',' });
-            drop(write!(self.0, "{name}=\""));
+            put!(self, "{name}=\"");
             for char in value.chars() {
                 match char {
                     '\\' => self.0.push_str("\\\\"),

@@ -250,112 +250,126 @@ impl Metrics {
     }
 }
 
+/// A family of facts: its name, its help, its label, and the fact behind each value of the label.
+type Facts = (
+    &'static str,
+    Kind,
+    &'static str,
+    &'static str,
+    Vec<(&'static str, Stat)>,
+);
+
 /// The series that say what the store holds and has seen; each is a `stat` row.
 fn memory_facts(body: &mut Body, stats: &BTreeMap<Stat, i64>) {
-    let of = |stat: Stat| stats.get(&stat).copied().unwrap_or(0);
-    body.family(
-        "agent_memory_events_total",
-        Kind::Counter,
-        "Events ever recorded in this store, by kind.",
-    );
-    for kind in EventKind::ALL {
-        body.sample(
+    let of = |stat: &Stat| stats.get(stat).copied().unwrap_or(0);
+    for (name, kind, help, label, facts) in split_facts() {
+        body.family(name, kind, help);
+        for (value, stat) in &facts {
+            body.sample(name, &[(label, value)], of(stat));
+        }
+        if name == HANDOFFS {
+            let all: i64 = facts.iter().map(|(_, stat)| of(stat)).sum();
+            body.sample(name, &[(label, "all")], all);
+        }
+    }
+    for (name, kind, help, stat) in [
+        (
+            "agent_memory_knowledge_notes_total",
+            Kind::Untyped,
+            "Knowledge notes stored now.",
+            Stat::Notes,
+        ),
+        (
+            "agent_memory_sessions",
+            Kind::Gauge,
+            "Sessions stored now.",
+            Stat::Sessions,
+        ),
+        (
+            "agent_memory_recalls_total",
+            Kind::Counter,
+            "Searches ever answered.",
+            Stat::Recalls,
+        ),
+        (
+            "agent_memory_recalls_empty_total",
+            Kind::Counter,
+            "Searches ever answered with nothing.",
+            Stat::RecallsEmpty,
+        ),
+    ] {
+        body.one(name, kind, help, of(&stat));
+    }
+}
+
+/// The monitoring guide selects `compression_level="all"` of it.
+const HANDOFFS: &str = "agent_memory_handoffs_total";
+
+fn split_facts() -> Vec<Facts> {
+    let kinds = |stat: fn(EventKind) -> Stat| {
+        EventKind::ALL
+            .iter()
+            .map(|kind| (kind.as_str(), stat(*kind)))
+            .collect()
+    };
+    let levels = CompressionLevel::ALL
+        .iter()
+        .map(|level| (level.as_str(), Stat::Handoffs(*level)))
+        .collect();
+    let statuses = DecisionStatus::ALL
+        .iter()
+        .map(|status| (status.as_str(), Stat::Decisions(*status)))
+        .collect();
+    let secrets = SecretKind::ALL
+        .iter()
+        .map(|kind| (kind.as_str(), Stat::Redactions(*kind)))
+        .collect();
+    let text = vec![("text", Stat::TextBytes)];
+    // Untyped: those names promise a counter, and the numbers go down when something is forgotten.
+    vec![
+        (
             "agent_memory_events_total",
-            &[("kind", kind.as_str())],
-            of(Stat::EventsRecorded(*kind)),
-        );
-    }
-    body.family(
-        "agent_memory_events",
-        Kind::Gauge,
-        "Events stored now, by kind.",
-    );
-    for kind in EventKind::ALL {
-        body.sample(
+            Kind::Counter,
+            "Events ever recorded.",
+            "kind",
+            kinds(Stat::EventsRecorded),
+        ),
+        (
             "agent_memory_events",
-            &[("kind", kind.as_str())],
-            of(Stat::Events(*kind)),
-        );
-    }
-    // Untyped: these names promise a counter, and the numbers go down when something is forgotten.
-    body.family(
-        "agent_memory_handoffs_total",
-        Kind::Untyped,
-        "Handoffs stored now, by compression level; all is their sum.",
-    );
-    let mut all = 0;
-    for level in CompressionLevel::ALL {
-        let count = of(Stat::Handoffs(*level));
-        all += count;
-        body.sample(
-            "agent_memory_handoffs_total",
-            &[("compression_level", level.as_str())],
-            count,
-        );
-    }
-    body.sample(
-        "agent_memory_handoffs_total",
-        &[("compression_level", "all")],
-        all,
-    );
-    body.family(
-        "agent_memory_decisions_total",
-        Kind::Untyped,
-        "Decisions stored now, by status.",
-    );
-    for status in DecisionStatus::ALL {
-        body.sample(
+            Kind::Gauge,
+            "Events stored now.",
+            "kind",
+            kinds(Stat::Events),
+        ),
+        (
+            HANDOFFS,
+            Kind::Untyped,
+            "Handoffs stored now; all is the sum.",
+            "compression_level",
+            levels,
+        ),
+        (
             "agent_memory_decisions_total",
-            &[("status", status.as_str())],
-            of(Stat::Decisions(*status)),
-        );
-    }
-    body.one(
-        "agent_memory_knowledge_notes_total",
-        Kind::Untyped,
-        "Knowledge notes stored now.",
-        of(Stat::Notes),
-    );
-    body.one(
-        "agent_memory_sessions",
-        Kind::Gauge,
-        "Sessions stored now.",
-        of(Stat::Sessions),
-    );
-    body.family(
-        "agent_memory_storage_bytes",
-        Kind::Gauge,
-        "Octets stored, by what they are.",
-    );
-    body.sample(
-        "agent_memory_storage_bytes",
-        &[("type", "text")],
-        of(Stat::TextBytes),
-    );
-    body.family(
-        "agent_memory_redactions_total",
-        Kind::Counter,
-        "Secrets ever taken out before storage, by kind.",
-    );
-    for kind in SecretKind::ALL {
-        body.sample(
+            Kind::Untyped,
+            "Decisions stored now.",
+            "status",
+            statuses,
+        ),
+        (
+            "agent_memory_storage_bytes",
+            Kind::Gauge,
+            "Octets stored.",
+            "type",
+            text,
+        ),
+        (
             "agent_memory_redactions_total",
-            &[("kind", kind.as_str())],
-            of(Stat::Redactions(*kind)),
-        );
-    }
-    body.one(
-        "agent_memory_recalls_total",
-        Kind::Counter,
-        "Searches ever answered.",
-        of(Stat::Recalls),
-    );
-    body.one(
-        "agent_memory_recalls_empty_total",
-        Kind::Counter,
-        "Searches ever answered with nothing.",
-        of(Stat::RecallsEmpty),
-    );
+            Kind::Counter,
+            "Secrets ever taken out before storage.",
+            "kind",
+            secrets,
+        ),
+    ]
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub struct Memory {
 /// Reads the memory of this process.
 pub fn memory() -> Memory {
     // The allocator's numbers are of the last epoch; a failure leaves them old.
-    drop(epoch::advance());
+    let _epoch = epoch::advance();
     let bytes =
         |value: Result<usize, _>| value.map_or(0, |value| u64::try_from(value).unwrap_or(u64::MAX));
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

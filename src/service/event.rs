@@ -14,7 +14,10 @@ use crate::service::{Error, Pending, Services, found};
 use crate::store::{IdempotencyKey, Outcome};
 
 /// Most events of one batch. From the contract.
-pub const MAX_BATCH: usize = 1000;
+pub(crate) const MAX_BATCH: usize = 1000;
+
+/// A batch on its way: the write of its valid items, and for each item whether it was refused.
+pub(crate) type Batch = (Pending<Vec<Outcome>>, Vec<Option<Invalid>>);
 
 /// What became of one item of a batch.
 #[derive(Debug, Clone)]
@@ -52,12 +55,12 @@ impl Services {
     ///
     /// # Errors
     /// `Invalid` when there are too many items, `Overloaded`; pending: `Unavailable`.
-    pub fn record_batch(
+    pub(crate) fn record_batch(
         &self,
         caller: &Caller,
         items: Vec<Result<EventDraft, Invalid>>,
         key: Option<&str>,
-    ) -> Result<(Pending<Vec<Outcome>>, Vec<Option<Invalid>>), Error> {
+    ) -> Result<Batch, Error> {
         if items.len() > MAX_BATCH {
             return Err(Invalid::new("body", format!("holds more than {MAX_BATCH} events")).into());
         }
@@ -138,13 +141,13 @@ impl Services {
 }
 
 /// The items of a batch in their order: what was stored, and what was refused.
-pub fn merge(outcomes: Vec<Outcome>, refusals: Vec<Option<Invalid>>) -> Vec<BatchItem> {
+pub(crate) fn merge(outcomes: Vec<Outcome>, refusals: Vec<Option<Invalid>>) -> Vec<BatchItem> {
     let mut outcomes = outcomes.into_iter();
     refusals
         .into_iter()
-        .map(|refusal| match (refusal, ()) {
-            (Some(invalid), ()) => BatchItem::Refused(invalid),
-            (None, ()) => match outcomes.next() {
+        .map(|refusal| match refusal {
+            Some(invalid) => BatchItem::Refused(invalid),
+            None => match outcomes.next() {
                 Some(Outcome::Stored(receipt)) => BatchItem::Stored(receipt),
                 Some(Outcome::Conflict) | None => BatchItem::Conflict,
             },

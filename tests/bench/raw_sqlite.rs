@@ -35,8 +35,7 @@ const CACHED_STATEMENTS: usize = 64;
 pub(crate) fn measure(args: &SqliteArgs) -> anyhow::Result<Value> {
     let texts = texts(&args.words)?;
     let connection = open(&args.file, args.durability)?;
-    let stored: i64 =
-        connection.query_row("select count(*) from event", [], |row| row.get(0))?;
+    let stored: i64 = connection.query_row("select count(*) from event", [], |row| row.get(0))?;
     let mut writer = Writer::new(connection, texts, usize::try_from(stored)?)?;
     while writer.written < usize::try_from(args.rows)? {
         writer.commit_group(FILL_GROUP)?;
@@ -104,9 +103,12 @@ fn texts(words: &Path) -> anyhow::Result<Vec<NewEvent>> {
 
 /// The settings of `store/sqlite/file.rs`; checkpoints run by SQLite itself at the writer's limit.
 fn open(path: &Path, durability: Durability) -> anyhow::Result<Connection> {
-    #[expect(clippy::disallowed_methods, reason = "this is SQLite without the store")]
-    let connection = Connection::open(path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is SQLite without the store"
+    )]
+    let connection =
+        Connection::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     let synchronous = match durability {
         Durability::Full => "full",
@@ -156,6 +158,14 @@ struct Counts {
     words: i64,
 }
 
+/// The event row that chunks belong to.
+struct Stored {
+    seq: i64,
+    session_no: i64,
+    chunk_first: i64,
+    now: Timestamp,
+}
+
 impl Writer {
     fn new(connection: Connection, texts: Vec<NewEvent>, written: usize) -> anyhow::Result<Self> {
         ensure!(!texts.is_empty(), "there are no texts");
@@ -191,7 +201,9 @@ impl Writer {
             .context("there are no texts")?;
         let tenant_no: i64 = self
             .connection
-            .prepare_cached("select tenant_no from tenant where name = ?1 and forgotten_at is null")?
+            .prepare_cached(
+                "select tenant_no from tenant where name = ?1 and forgotten_at is null",
+            )?
             .query_row(["default"], |row| row.get(0))?;
         let session_no = self.touch_session(tenant_no, now, counts)?;
         let chunk_first: i64 = self
@@ -219,7 +231,29 @@ impl Writer {
             },
         )?;
         let seq = self.connection.last_insert_rowid();
-        for (chunk_seq, chunk) in (chunk_first..).zip(&event.chunks) {
+        let row = Stored {
+            seq,
+            session_no,
+            chunk_first,
+            now,
+        };
+        self.write_chunks(tenant_no, &row, event, counts)?;
+        self.run(
+            "update session set events = events + ?2, handoffs = handoffs + ?3 where session_no = ?1",
+            (session_no, 1, 0),
+        )?;
+        counts.text_bytes += event.text_bytes();
+        Ok(())
+    }
+
+    fn write_chunks(
+        &self,
+        tenant_no: i64,
+        row: &Stored,
+        event: &NewEvent,
+        counts: &mut Counts,
+    ) -> anyhow::Result<()> {
+        for (chunk_seq, chunk) in (row.chunk_first..).zip(&event.chunks) {
             self.run(
                 "insert into chunk (seq, tenant_no, entity_type, entity_seq, session_no, project_no, ts, sensitivity,
                      field, byte_start, byte_end, words, id)
@@ -229,9 +263,9 @@ impl Writer {
                     ":seq": chunk_seq,
                     ":tenant_no": tenant_no,
                     ":entity_type": EntityType::Event.code(),
-                    ":entity_seq": seq,
-                    ":session_no": session_no,
-                    ":ts": now.millis(),
+                    ":entity_seq": row.seq,
+                    ":session_no": row.session_no,
+                    ":ts": row.now.millis(),
                     ":sensitivity": event.sensitivity.code(),
                     ":field": chunk.field.code(),
                     ":byte_start": i64::try_from(chunk.start)?,
@@ -239,19 +273,26 @@ impl Writer {
                     ":words": i64::try_from(chunk.words)?,
                 },
             )?;
-            let terms: String = chunk.terms.iter().map(|term| format!("{tenant_no}:{term} ")).collect();
-            self.run("insert into term_index (rowid, terms) values (?1, ?2)", (chunk_seq, terms))?;
+            let terms: String = chunk
+                .terms
+                .iter()
+                .map(|term| format!("{tenant_no}:{term} "))
+                .collect();
+            self.run(
+                "insert into term_index (rowid, terms) values (?1, ?2)",
+                (chunk_seq, terms),
+            )?;
             counts.words += i64::try_from(chunk.words)?;
         }
-        self.run(
-            "update session set events = events + ?2, handoffs = handoffs + ?3 where session_no = ?1",
-            (session_no, 1, 0),
-        )?;
-        counts.text_bytes += event.text_bytes();
         Ok(())
     }
 
-    fn touch_session(&self, tenant_no: i64, now: Timestamp, counts: &mut Counts) -> anyhow::Result<i64> {
+    fn touch_session(
+        &self,
+        tenant_no: i64,
+        now: Timestamp,
+        counts: &mut Counts,
+    ) -> anyhow::Result<i64> {
         let name = format!("raw-{}", self.written / EVENTS_PER_SESSION);
         let known = self
             .connection

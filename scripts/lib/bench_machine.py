@@ -6,6 +6,7 @@ import platform
 import re
 import struct
 import subprocess
+import time
 
 from server import Failure
 
@@ -68,9 +69,23 @@ def workers(pid):
     return count
 
 
-def stolen_s():
-    """Time that the host gave to other machines, over all cores (proc(5), /proc/stat)."""
-    return int(read("/proc/stat").split("\n", 1)[0].split()[8]) / TICKS_PER_S
+class Meanwhile:
+    """What else used the processors since this was made, as shares of all of them."""
+
+    def __init__(self):
+        self.began, self.before = time.monotonic(), spent_s()
+
+    def shares(self):
+        """Ask when every process of the run has ended: a child's time is known once it was waited for."""
+        whole = (time.monotonic() - self.began) * (os.cpu_count() or 1)
+        busy, stolen, own = (now - before for now, before in zip(spent_s(), self.before, strict=True))
+        return {"others_share": max(0, busy - own) / whole, "stolen_share": stolen / whole}
+
+
+def spent_s():
+    """Time that all cores worked, that the host gave to other machines (proc(5), /proc/stat), and that was ours."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, read("/proc/stat").split("\n", 1)[0].split()[1:9])
+    return (user + nice + system + irq + softirq) / TICKS_PER_S, steal / TICKS_PER_S, sum(os.times()[:4])
 
 
 def commits(db):

@@ -2,6 +2,10 @@
 
 import statistics
 
+# Beyond this the ratios to one-threaded SQLite flatter us: it waits for a processor at each fsync, where the server has
+# several threads that compete. With two compilers beside it on 2 cores a ratio of 0.7 became 1.7.
+MUCH_BESIDE = 0.1
+
 
 class Report:
     """Everything that was measured, by name."""
@@ -23,7 +27,11 @@ class Report:
         }
 
     def loads(self, name, runs, connections):
-        """The median of the rounds. The worst p99 is shown beside it in the JSON, since one round may have met a pause."""
+        """The median of the rounds; the worst p99 is in the JSON, since one round may have met a pause.
+
+        wrk corrects its percentiles for what a pause kept it from sending: one pause of 100 ms counts as all the requests
+        that would have waited in it.
+        """
         self.rates[name] = {
             "connections": connections,
             "requests": sum(run.requests for run in runs),
@@ -39,6 +47,11 @@ class Report:
         return {"ratios": self.ratios, "rates": self.rates, "figures": self.figures, "ceilings": self.ceilings}
 
     def show(self, titles, about):
+        if about["others_share"] > MUCH_BESIDE:
+            print(
+                f"\nWARNING: other programs used {about['others_share']:.0%} of the processors meanwhile. "
+                "These figures are too low and the ratios to SQLite too high; measure again when the machine is idle."
+            )
         if self.ratios:
             print("\nRatios: ours / the ceiling of the same round (median; all rounds in brackets)")
             for name, ratio in self.ratios.items():
@@ -71,7 +84,8 @@ class Report:
         print(
             f"\nMachine: {about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB; {about['kernel']}; "
             f"files on {about['filesystem']}; SQLite {about['sqlite']}; wrk {about['wrk']}; load before {about['load_before']:.2f}; "
-            f"{about['stolen_share']:.1%} of the processors' time taken by the host; measured in {about['seconds']:.0f} s",
+            f"of the processors' time {about['others_share']:.1%} used by other programs, {about['stolen_share']:.1%} taken by "
+            f"the host; measured in {about['seconds']:.0f} s",
             flush=True,
         )
 

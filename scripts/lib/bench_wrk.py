@@ -12,7 +12,7 @@ from server import ROOT, Failure
 
 SCRIPT = ROOT / "scripts" / "lib" / "wrk.lua"
 DATA = ROOT / "tests" / "data" / "tidewatch"
-# Two generate more load than one and leave a core to nobody alone; the server's workers share the same cores.
+# On 2 cores, against a constant answer, two threads made 115,000 requests a second and one 77,000.
 THREADS = 2
 # wrk's own 2 s would count one slow fsync of a shared disk as an error; the server's own limit is 30 s.
 TIMEOUT_S = 10

@@ -12,7 +12,8 @@ local FIELDS = { "experienced", "noticed", "learned", "story", "becoming", "reme
 -- An agent's session is some hundred events long; tests/bench/raw_sqlite.rs does the same.
 local EVENTS_PER_SESSION = 200
 local BATCH_EVENTS = 100
--- A batch picks from so many texts made beforehand: making each anew would take a tenth of a core from the server.
+-- A batch picks from so many texts made beforehand: making a hundred anew for each request would take processor time
+-- from the server.
 local BATCH_TEXTS = 5000
 
 local words, session_prefix, sent, ready = {}, "", 0, {}

@@ -119,18 +119,48 @@ pub struct Paged<T> {
     pub next_cursor: Option<String>,
 }
 
+/// Rows of a list as a store reads them, each with its place in the order.
+#[derive(Debug, Clone)]
+pub struct Rows<T> {
+    /// The rows, in order.
+    pub items: Vec<(Position, T)>,
+    /// Whether reading ended early because of [`MAX_PAGE_BYTES`]; then there is more.
+    pub cut: bool,
+}
+
+impl<T> Rows<T> {
+    /// Merges lists of one order: nothing beyond the end of one that was cut, since rows of it may be missing there.
+    pub fn merge(parts: Vec<Self>, page: &Page) -> Self {
+        let cut = parts.iter().any(|part| part.cut);
+        let key = |position: &Position| match page.direction {
+            Direction::Ascending => (position.ts.millis(), position.seq),
+            Direction::Descending => (-position.ts.millis(), -position.seq),
+        };
+        let ends = parts
+            .iter()
+            .filter(|part| part.cut)
+            .filter_map(|part| part.items.last());
+        let end = ends.map(|(position, _)| key(position)).min();
+        let mut items: Vec<_> = parts.into_iter().flat_map(|part| part.items).collect();
+        items.sort_by_key(|(position, _)| key(position));
+        items.retain(|(position, _)| end.is_none_or(|end| key(position) <= end));
+        Self { items, cut }
+    }
+}
+
 impl<T> Paged<T> {
     /// Makes a page out of up to `limit + 1` rows: the surplus one only proves that there is more.
-    pub fn from_rows(list: List, page: &Page, mut rows: Vec<(Position, T)>) -> Self {
+    pub fn from_rows(list: List, page: &Page, mut rows: Rows<T>) -> Self {
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        let more = rows.len() > limit;
-        rows.truncate(limit);
+        let more = rows.cut || rows.items.len() > limit;
+        rows.items.truncate(limit);
         let next_cursor = rows
+            .items
             .last()
             .filter(|_| more)
             .map(|(position, _)| write_cursor(list, *position));
         Self {
-            items: rows.into_iter().map(|(_, item)| item).collect(),
+            items: rows.items.into_iter().map(|(_, item)| item).collect(),
             next_cursor,
         }
     }
@@ -173,6 +203,34 @@ mod tests {
         assert!(!text.contains('='));
         assert_eq!(read_cursor(List::Events, &text).unwrap(), position);
         assert!(read_cursor(List::Handoffs, &text).is_err());
+    }
+
+    #[test]
+    fn a_cut_part_bounds_the_merge() {
+        let row = |ms| {
+            (
+                Position {
+                    ts: Timestamp::from_millis(ms),
+                    seq: ms,
+                },
+                ms,
+            )
+        };
+        let part = |times: &[i64], cut| Rows {
+            items: times.iter().map(|ms| row(*ms)).collect(),
+            cut,
+        };
+        let page = Page::first(10, Direction::Descending);
+        let merged = Rows::merge(vec![part(&[9, 5], true), part(&[8, 4, 3], false)], &page);
+        assert_eq!(
+            merged.items.iter().map(|(_, ms)| *ms).collect::<Vec<_>>(),
+            [9, 8, 5]
+        );
+        assert!(
+            Paged::from_rows(List::Events, &page, merged)
+                .next_cursor
+                .is_some()
+        );
     }
 
     #[test]

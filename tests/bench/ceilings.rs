@@ -4,8 +4,7 @@
 //! groups, and one fsync after another. They share the server's build profile, crate versions and allocator, so that a
 //! ratio to them says what our own code costs.
 //!
-//! **Invariant:** of our own code only `domain` is used here, and only before the clock starts; what is timed is
-//! actix-web, SQLite and the disk alone.
+//! **Invariant:** nothing of `http`, `service` or `store` is used here; what is timed is actix-web, SQLite and the disk.
 
 use std::fs::OpenOptions;
 use std::io::{Seek as _, SeekFrom, Write as _};

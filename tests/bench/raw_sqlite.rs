@@ -4,7 +4,8 @@
 //! each group. Whoever changes what a write does there changes it here, or the ratio flatters us. The file has the same
 //! schema, settings and checkpoints.
 //!
-//! **Invariant:** texts are parsed, cleaned and cut into terms before the clock starts.
+//! **Invariant:** texts are parsed, cleaned and cut into terms before the clock starts; while it runs, nothing but an id
+//! and the time is made.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ const SCHEMA: &str = include_str!("../../src/store/sqlite/migrations/0001_init.s
 const WORDS_PER_EVENT: usize = 40;
 /// Events of one session before the next begins; as in `scripts/lib/wrk.lua`.
 const EVENTS_PER_SESSION: usize = 200;
-/// Different texts, used in turn: so many that a page of the index never holds two of the same, and made in half a second.
+/// Different texts, used in turn: about what two seconds write, and made in less than one.
 const TEXTS: usize = 20_000;
 /// Events a transaction while the file is filled; nothing is measured then.
 const FILL_GROUP: usize = 1_000;

@@ -9,7 +9,7 @@ use crate::domain::content::Content;
 use crate::domain::event::{
     Actor, Artifact, Chunk, Event, EventFilter, EventReceipt, NewEvent, chunks_of,
 };
-use crate::domain::page::{List, Page, Paged, Position};
+use crate::domain::page::{List, MAX_PAGE_BYTES, Page, Paged, Position, Rows};
 use crate::domain::{
     ActorType, ArtifactId, ArtifactKind, Caller, Channel, ChunkField, ChunkId, ChunkOwner,
     EntityType, EventId, EventKind, HandoffId, Name, Sensitivity, Stat, TenantId, Timestamp,
@@ -181,10 +181,11 @@ impl super::Sqlite {
             params.extend(filter.since.map(|since| (":since", since.millis().into())));
             params.extend(filter.until.map(|until| (":until", until.millis().into())));
             let mut rows = statement.query(params.as_slice())?;
-            let mut events = Vec::new();
-            while let Some(row) = rows.next()? {
-                events.push(read_event(row, tenant)?);
-            }
+            let events = take_rows(&mut rows, |row| {
+                let read = read_event(row, tenant)?;
+                let bytes = read.1.content.get().len();
+                Ok((read, bytes))
+            })?;
             Ok(Paged::from_rows(List::Events, page, events))
         })
     }
@@ -255,6 +256,28 @@ impl super::Sqlite {
             Ok(Some((chunk, passage.sensitivity)))
         })
     }
+}
+
+/// Reads rows until there are none left or they have become too much for a page.
+pub(super) fn take_rows<T>(
+    rows: &mut rusqlite::Rows<'_>,
+    read: impl Fn(&Row<'_>) -> Result<((Position, T), usize), StoreError>,
+) -> Result<Rows<T>, StoreError> {
+    let mut taken = Rows {
+        items: Vec::new(),
+        cut: false,
+    };
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let (item, size) = read(row)?;
+        taken.items.push(item);
+        bytes += size;
+        if bytes >= MAX_PAGE_BYTES {
+            taken.cut = true;
+            break;
+        }
+    }
+    Ok(taken)
 }
 
 /// A list's statement. Filters that are absent are left out, so that SQLite picks the index that fits.

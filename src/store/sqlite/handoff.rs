@@ -7,13 +7,13 @@ use rusqlite::{Connection, Row, named_params};
 use crate::domain::handoff::{
     Fields, Handoff, HandoffFilter, IdentityStatement, IdentityThread, NewHandoff, chunks_of,
 };
-use crate::domain::page::{List, Page, Paged, Position};
+use crate::domain::page::{List, Page, Paged, Position, Rows};
 use crate::domain::{
     Caller, ChunkField, ChunkOwner, CompressionLevel, EntityType, HandoffId, Name, Origin,
     Sensitivity, Stat, TenantId, Timestamp,
 };
 use crate::store::sqlite::error::damaged;
-use crate::store::sqlite::event::{EntityText, handoff_id, read_list, write_list};
+use crate::store::sqlite::event::{EntityText, handoff_id, read_list, take_rows, write_list};
 use crate::store::sqlite::idempotency;
 use crate::store::sqlite::passage::{self, Owner, Span};
 use crate::store::sqlite::session::{self, Delta, Mention, empty, page_params, paged_sql};
@@ -71,20 +71,20 @@ fn read_fields(row: &Row<'_>, first: usize) -> rusqlite::Result<Fields> {
     })
 }
 
-/// Every row of a statement over [`COLUMNS`].
+/// The rows of a statement over [`COLUMNS`].
 pub(super) fn read_all(
     connection: &Connection,
     sql: &str,
     params: impl rusqlite::Params,
     tenant: &TenantId,
-) -> Result<Vec<(Position, Handoff)>, StoreError> {
+) -> Result<Rows<Handoff>, StoreError> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
-    let mut handoffs = Vec::new();
-    while let Some(row) = rows.next()? {
-        handoffs.push(read_handoff(row, tenant)?);
-    }
-    Ok(handoffs)
+    take_rows(&mut rows, |row| {
+        let read = read_handoff(row, tenant)?;
+        let bytes = read.1.fields.bytes();
+        Ok((read, bytes))
+    })
 }
 
 /// A handoff by its id.
@@ -96,7 +96,7 @@ pub(super) fn by_id(
 ) -> Result<Option<Handoff>, StoreError> {
     let sql = format!("{COLUMNS} where h.tenant_no = ?1 and h.id = ?2");
     let found = read_all(connection, &sql, (tenant_no, id.bytes()), tenant)?;
-    Ok(found.into_iter().next().map(|(_, handoff)| handoff))
+    Ok(found.items.into_iter().next().map(|(_, handoff)| handoff))
 }
 
 /// The text of one field, for its passages.
@@ -121,7 +121,7 @@ pub(super) fn field_text(
     }))
 }
 
-/// The newest handoffs of a reader's choice, newest first.
+/// Handoffs of a reader's choice, in order, one more than the page asks for.
 ///
 /// A project's list also shows what has no project. Each part walks its own index and gives at most `limit` rows, so
 /// that a project with few handoffs among many does not make SQLite search for them.
@@ -131,11 +131,7 @@ pub(super) fn select(
     tenant_no: i64,
     filter: &Selection,
     page: &Page,
-) -> Result<Vec<(Position, Handoff)>, StoreError> {
-    let projects: Vec<Option<i64>> = match filter.project_no {
-        None => vec![],
-        Some(known) => known.map(Some).into_iter().chain([None]).collect(),
-    };
+) -> Result<Rows<Handoff>, StoreError> {
     let mut params = page_params(tenant_no, page).to_vec();
     params.push((":clearance", caller.clearance().code().into()));
     params.extend(
@@ -149,43 +145,27 @@ pub(super) fn select(
             .session_no
             .map(|number| (":session_no", number.into())),
     );
-    let mut found = Vec::new();
-    if projects.is_empty() {
-        found = read_all(
-            connection,
-            &list_sql(filter, "", page),
-            params.as_slice(),
-            &caller.tenant,
-        )?;
-    }
-    for project in projects {
-        let (condition, extra) = match project {
-            Some(number) => (
-                " and h.project_no = :project_no",
-                Some((":project_no", number.into())),
-            ),
-            None => (" and h.project_no is null", None),
-        };
+    let parts: Vec<(&str, Option<i64>)> = match filter.project_no {
+        None => vec![("", None)],
+        Some(None) => vec![(NO_PROJECT, None)],
+        Some(Some(number)) => vec![(OF_PROJECT, Some(number)), (NO_PROJECT, None)],
+    };
+    let mut found = Vec::with_capacity(parts.len());
+    for (condition, project) in parts {
         let mut params = params.clone();
-        params.extend(extra);
-        found.extend(read_all(
+        params.extend(project.map(|number| (":project_no", number.into())));
+        found.push(read_all(
             connection,
             &list_sql(filter, condition, page),
             params.as_slice(),
             &caller.tenant,
         )?);
     }
-    found.sort_by_key(|(position, _)| (position.ts, position.seq));
-    if page.direction == crate::domain::page::Direction::Descending {
-        found.reverse();
-    }
-    found.truncate(
-        usize::try_from(page.limit)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1),
-    );
-    Ok(found)
+    Ok(Rows::merge(found, page))
 }
+
+const OF_PROJECT: &str = " and h.project_no = :project_no";
+const NO_PROJECT: &str = " and h.project_no is null";
 
 /// Which handoffs [`select`] gives, in the store's numbers.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, Row, named_params};
 
-use crate::domain::page::{Direction, List, Page, Paged, Position};
+use crate::domain::page::{Direction, List, Page, Paged, Position, Rows};
 use crate::domain::session::{NewSession, Project, Session, SessionCounts};
 use crate::domain::wake_up::Summary;
 use crate::domain::{Name, Stat, TenantId, Timestamp};
@@ -348,7 +348,14 @@ impl super::Sqlite {
                     read_session(row, tenant)
                 })?
                 .collect::<Result<_, _>>()?;
-            Ok(Paged::from_rows(List::Sessions, page, rows))
+            Ok(Paged::from_rows(
+                List::Sessions,
+                page,
+                Rows {
+                    items: rows,
+                    cut: false,
+                },
+            ))
         })
     }
 
@@ -389,7 +396,14 @@ impl super::Sqlite {
                     ))
                 })?
                 .collect::<Result<_, _>>()?;
-            Ok(Paged::from_rows(List::Projects, page, rows))
+            Ok(Paged::from_rows(
+                List::Projects,
+                page,
+                Rows {
+                    items: rows,
+                    cut: false,
+                },
+            ))
         })
     }
 }

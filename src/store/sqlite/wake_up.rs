@@ -57,7 +57,7 @@ fn facts(
     let newest = |count| Page::first(count, Direction::Descending);
     let page = newest(query.recent_count + older_count);
     let rows = handoff::select(connection, caller, tenant_no, &selection, &page)?;
-    let mut recent: Vec<Handoff> = rows.into_iter().map(|(_, handoff)| handoff).collect();
+    let mut recent: Vec<Handoff> = rows.items.into_iter().map(|(_, handoff)| handoff).collect();
     recent.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
     let older = recent.split_off(
         recent
@@ -110,7 +110,7 @@ fn first_at(
         selection,
         &Page::first(1, Direction::Ascending),
     )?;
-    Ok(first.first().map(|(position, _)| position.ts))
+    Ok(first.items.first().map(|(position, _)| position.ts))
 }
 
 /// The older handoffs that were found relevant, without those already shown as recent.

@@ -1,0 +1,121 @@
+//! Several processes on one file: nobody starves, nobody is told that the database is locked.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use agent_memory::clock::Clock;
+use agent_memory::config::{Global, store_options};
+use agent_memory::domain::event::EventDraft;
+use agent_memory::domain::{Caller, TenantId};
+use agent_memory::service::{Limits, Services};
+use agent_memory::store::Role;
+use serde_json::json;
+
+use crate::process::{Server, client, command};
+
+/// Writes of the third process; enough for a 99th percentile.
+const WRITES: usize = 300;
+/// What the third process may wait at the 99th percentile while two others write flat out.
+const P99: Duration = Duration::from_millis(50);
+
+#[test]
+fn a_modest_writer_is_not_starved_by_two_greedy_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("memory.db");
+    let servers = [Server::start(&db), Server::start(&db)];
+    let (stop, written) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let mut times = Vec::with_capacity(WRITES);
+    thread::scope(|scope| {
+        for server in &servers {
+            for _ in 0..4 {
+                let (url, stop, written) = (server.url("/api/v1/events"), &stop, &written);
+                scope.spawn(move || flood(&url, stop, written));
+            }
+        }
+        let services = third_process(&db);
+        let caller = Caller::local(TenantId::default_tenant());
+        for number in 0..WRITES {
+            let begun = Instant::now();
+            services.record_event(&caller, draft(number), None).unwrap().wait().unwrap();
+            times.push(begun.elapsed());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    times.sort_unstable();
+    let p99 = times[WRITES * 99 / 100 - 1];
+    println!("third process: p50 {:?}, p99 {p99:?}; the greedy ones wrote {}", times[WRITES / 2], written.load(Ordering::Relaxed));
+    assert!(written.load(Ordering::Relaxed) > WRITES, "the greedy ones were not greedy");
+    assert!(p99 < P99, "p99 {p99:?}");
+}
+
+#[test]
+fn commands_work_on_the_file_of_a_busy_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("memory.db");
+    let server = Server::start(&db);
+    let (stop, written) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let url = server.url("/api/v1/events");
+            let (stop, written) = (&stop, &written);
+            scope.spawn(move || flood(&url, stop, written));
+        }
+        for number in 0..20 {
+            let output = command(&db).args(["record", &format!("from the command line {number}")]).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let output = command(&db).args(["--json", "status"]).output().unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["stats"]["events.message"], json!(written.load(Ordering::Relaxed) + 20));
+}
+
+#[test]
+fn a_command_is_ready_in_ten_milliseconds() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("memory.db");
+    drop(third_process(&db));
+    let mut times: Vec<_> = (0..20)
+        .map(|_| {
+            let begun = Instant::now();
+            drop(third_process(&db));
+            begun.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    assert!(times[10] <= Duration::from_millis(10), "median {:?}", times[10]);
+}
+
+/// What a command process does, in this one: a store of its own with its own locks.
+fn third_process(db: &Path) -> Services {
+    let global = Global { db: Some(db.to_owned()), json: false, tenant: "default".to_owned() };
+    let options = store_options(&global, Role::Command).unwrap();
+    let services = agent_memory::app::open(&options, Clock::System, Limits { max_artifact_bytes: 1 << 24 }).unwrap();
+    services
+}
+
+fn draft(number: usize) -> EventDraft {
+    serde_json::from_value(body(number)).unwrap()
+}
+
+fn body(number: usize) -> serde_json::Value {
+    json!({
+        "session_id": "load", "channel": "private", "actor": {"type": "agent", "id": "writer"}, "kind": "message",
+        "content": {"text": format!("the gauge of station {number} reports {} cm above normal", number % 97)},
+    })
+}
+
+fn flood(url: &str, stop: &AtomicBool, written: &AtomicUsize) {
+    let agent = client();
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let answer = agent.post(url).send_json(body(number)).unwrap();
+        assert_eq!(answer.status(), 201, "a greedy writer was refused");
+        written.fetch_add(1, Ordering::Relaxed);
+    }
+}

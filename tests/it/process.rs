@@ -1,0 +1,100 @@
+//! The real binary as a process: started, waited for, killed.
+//!
+//! **Invariant:** nothing outlives its test: dropping a server kills it.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The binary under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_agent-memory");
+
+/// How long anything here may take before it counts as hung.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    base: String,
+    agent: ureq::Agent,
+}
+
+/// A command of the binary, without the environment's settings.
+pub(crate) fn command(db: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AGENT_MEMORY_") {
+            command.env_remove(name);
+        }
+    }
+    command.arg("--db").arg(db);
+    command
+}
+
+/// Waits for a condition, looking every few milliseconds.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// An HTTP client that answers 4xx and 5xx like any other status.
+pub(crate) fn client() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
+}
+
+impl Server {
+    /// Starts a server on `db` and waits until it answers.
+    pub(crate) fn start(db: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = command(db)
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--log", "error"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { child, base: format!("http://127.0.0.1:{port}"), agent: client() };
+        wait_for("the server", || server.get("/health/live").map(|_| ()));
+        server
+    }
+
+    /// The address of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// A body by GET, if the answer is 200.
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        let mut answer = self.agent.get(self.url(path)).call().ok()?;
+        (answer.status() == 200).then(|| answer.body_mut().read_json().ok())?
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and how the server ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+        wait_for("the server's end", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}

@@ -1,1 +1,36 @@
+//! The product from outside: its HTTP interface and its command line, over a file of its own for each test.
+//!
+//! [`harness`] starts a server in this process, on a free port and a clock that stands still; [`process`] runs the real
+//! binary. One module a subject. All of it is one crate, so that there is one link.
+//!
+//! **Invariant:** no sleeping for luck, no shared file, no network: what takes time is waited for, with a deadline.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod harness;
+mod process;
+
+// The interface.
+mod bad_input;
+mod batch;
+mod cli;
+mod event;
+mod forget;
+mod guard;
+mod handoff;
+mod health;
+mod idempotency;
+mod isolation;
+mod metrics;
+mod recall;
+mod redaction;
+mod session;
+mod wake_up;
+
+// What lies beneath it: crashes, several processes, the rules of the house.

@@ -6,7 +6,12 @@
 //! **Invariant:** the chunks of an event follow from its stored row alone ([`chunks_of`]), so that forgetting it can
 //! take the very same terms out of the index.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::content::{self, Cleaner, Content, Fingerprint, NewArtifact, Redactions};
@@ -47,6 +52,7 @@ pub struct EventDraft {
     /// Where it was said.
     pub channel: Channel,
     /// Who made it.
+    #[serde(deserialize_with = "object")]
     pub actor: Actor,
     /// What kind of thing it is.
     pub kind: EventKind,
@@ -61,6 +67,25 @@ pub struct EventDraft {
     /// Ids, paths or addresses it refers to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refs: Option<Vec<String>>,
+}
+
+/// Reads a value from an object alone; a derived struct would also take an array of its fields.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct ObjectOnly<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOnly<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(ObjectOnly(PhantomData))
 }
 
 /// An event ready to be stored.

@@ -10,8 +10,12 @@
 use serde::Serialize;
 
 use crate::domain::handoff::{Fields, Handoff, IdentityStatement};
-use crate::domain::pack::Packer;
-use crate::domain::{CompressionLevel, HandoffId, Invalid, Name, Timestamp, page, token};
+use crate::domain::{CompressionLevel, HandoffId, Name, Timestamp, token};
+
+mod query;
+mod text;
+
+pub use query::{Layer, WakeUpQuery};
 
 /// Tokens of `context` when none are asked for.
 pub const DEFAULT_MAX_TOKENS: u32 = 2_000;
@@ -32,95 +36,6 @@ const IDENTITY_BYTES: usize = 2_048;
 const RECENT_BYTES: usize = 4_096;
 /// How much of an old handoff *progressive* shows when it has no shorter form yet, in bytes (about 60 tokens).
 const BRIEF_BYTES: usize = 240;
-
-/// The layers of a wake-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layer {
-    /// Counts and names.
-    Metadata,
-    /// Conclusions.
-    Reflection,
-    /// The last handoffs.
-    Recent,
-    /// The older ones, shortened.
-    Progressive,
-}
-
-/// What a reader wants of a wake-up.
-#[derive(Debug, Clone)]
-pub struct WakeUpQuery {
-    /// Handoffs with this person alone.
-    pub with_whom: Option<Name>,
-    /// Of this project, and of none.
-    pub project: Option<Name>,
-    /// Which layers to fill.
-    pub layers: Vec<Layer>,
-    /// Handoffs in *recent*.
-    pub recent_count: u32,
-    /// What *progressive* should be about; the newest if absent.
-    pub topic: Option<String>,
-    /// Most tokens of `context`.
-    pub max_tokens: usize,
-}
-
-impl WakeUpQuery {
-    /// Reads the query parameters. `layers` is a comma list of layer names; nothing means all.
-    ///
-    /// # Errors
-    /// The first parameter that is wrong.
-    pub fn parse(
-        with_whom: Option<&str>,
-        project: Option<&str>,
-        layers: Option<&str>,
-        recent_count: Option<i64>,
-        topic: Option<String>,
-        max_tokens: Option<i64>,
-    ) -> Result<Self, Invalid> {
-        let max_tokens =
-            page::parse_limit("max_tokens", max_tokens, DEFAULT_MAX_TOKENS, MAX_MAX_TOKENS)?;
-        Ok(Self {
-            with_whom: Name::parse_opt("with_whom", with_whom.filter(|text| !text.is_empty()))?,
-            project: Name::parse_opt("project_id", project.filter(|text| !text.is_empty()))?,
-            layers: parse_layers(layers)?,
-            recent_count: page::parse_limit(
-                "recent_count",
-                recent_count,
-                DEFAULT_RECENT,
-                MAX_RECENT,
-            )?,
-            topic: topic.filter(|topic| !topic.trim().is_empty()),
-            max_tokens: usize::try_from(max_tokens).unwrap_or(usize::MAX),
-        })
-    }
-
-    fn has(&self, layer: Layer) -> bool {
-        self.layers.contains(&layer)
-    }
-}
-
-fn parse_layers(text: Option<&str>) -> Result<Vec<Layer>, Invalid> {
-    let all = vec![
-        Layer::Metadata,
-        Layer::Reflection,
-        Layer::Recent,
-        Layer::Progressive,
-    ];
-    let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
-        return Ok(all);
-    };
-    text.split(',')
-        .map(|word| match word.trim() {
-            "metadata" => Ok(Layer::Metadata),
-            "reflection" => Ok(Layer::Reflection),
-            "recent" => Ok(Layer::Recent),
-            "progressive" => Ok(Layer::Progressive),
-            _ => Err(Invalid::new(
-                "layers",
-                "is not a comma list of metadata, reflection, recent, progressive",
-            )),
-        })
-        .collect()
-}
 
 /// What a wake-up is made of, as the store keeps it.
 #[derive(Debug, Clone, Default)]
@@ -268,7 +183,7 @@ pub fn assemble(query: &WakeUpQuery, facts: &WakeUpFacts) -> WakeUp {
             &mut room,
         )
     });
-    let context = context_of(query, facts, &identity);
+    let context = text::context_of(query, facts, &identity);
     WakeUp {
         last_handoff: facts.recent.first().cloned(),
         identity_thread: identity,
@@ -394,99 +309,6 @@ fn clip(text: &str, bytes: usize) -> String {
     format!("{}…", cut.trim_end())
 }
 
-fn context_of(query: &WakeUpQuery, facts: &WakeUpFacts, identity: &[IdentityStatement]) -> String {
-    let mut packer = Packer::new(query.max_tokens);
-    if query.has(Layer::Metadata) && facts.summary.sessions + facts.summary.handoffs > 0 {
-        packer.line(&metadata_line(facts));
-    }
-    if query.has(Layer::Recent) {
-        for (index, handoff) in facts.recent.iter().enumerate() {
-            let ordinal = if index == 0 {
-                "Last session"
-            } else {
-                "Before that"
-            };
-            let heading = format!(
-                "\n## {ordinal}, {} with {}",
-                handoff.created_at.day(),
-                handoff.with_whom
-            );
-            packer.section(&heading, |packer| pack_handoff(packer, &handoff.fields));
-            if index == 0 {
-                pack_identity(&mut packer, identity);
-            }
-        }
-    }
-    if query.has(Layer::Progressive) {
-        packer.section("\n## Earlier", |packer| {
-            for handoff in &facts.older {
-                packer.passage(
-                    &format!("- {}: ", handoff.created_at.day()),
-                    &one_line(&brief_text(handoff)),
-                    12,
-                );
-            }
-        });
-    }
-    packer.into_text()
-}
-
-fn pack_handoff(packer: &mut Packer, fields: &Fields) {
-    // What must not be forgotten comes first, so that a small budget still carries it. `becoming` has its own part.
-    for (label, text) in [
-        ("Remember", &fields.remember),
-        ("Learned", &fields.learned),
-        ("Experienced", &fields.experienced),
-        ("Noticed", &fields.noticed),
-        ("Story", &fields.story),
-    ] {
-        if !text.trim().is_empty() {
-            packer.passage(&format!("- {label}: "), &one_line(text), 12);
-        }
-    }
-}
-
-fn pack_identity(packer: &mut Packer, identity: &[IdentityStatement]) {
-    packer.section("\n## Becoming", |packer| {
-        let mut seen: Vec<&str> = Vec::new();
-        for statement in identity.iter().rev() {
-            if !seen.contains(&statement.becoming.as_str()) {
-                seen.push(&statement.becoming);
-                packer.passage(
-                    &format!("- {}: ", statement.created_at.day()),
-                    &one_line(&statement.becoming),
-                    12,
-                );
-            }
-        }
-    });
-}
-
-fn metadata_line(facts: &WakeUpFacts) -> String {
-    let summary = &facts.summary;
-    let mut line = format!(
-        "{} sessions, {} handoffs",
-        summary.sessions, summary.handoffs
-    );
-    if let (Some(first), Some(last)) = (summary.first_at, summary.last_at) {
-        line.push_str(&format!(", {} to {}", first.day(), last.day()));
-    }
-    if !facts.people.is_empty() {
-        line.push_str(&format!("; with {}", clip(&facts.people.join(", "), 200)));
-    }
-    if !summary.topics.is_empty() {
-        line.push_str(&format!(
-            "; about {}",
-            clip(&summary.topics.join(", "), 200)
-        ));
-    }
-    line
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -584,18 +406,6 @@ mod tests {
             assemble(&query(60), &facts)
                 .context
                 .contains("the port is 3456")
-        );
-    }
-
-    #[test]
-    fn refuses_unknown_layers() {
-        assert_eq!(
-            parse_layers(Some("recent,dreams")).unwrap_err().field,
-            "layers"
-        );
-        assert_eq!(
-            parse_layers(Some("recent, metadata")).unwrap(),
-            [Layer::Recent, Layer::Metadata]
         );
     }
 }

@@ -272,6 +272,16 @@ impl Raw {
 
 /// Reads JSON: 400 if it is none, 422 with the path of the field if it is not what was asked for.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Without this, serde would take an array for an object, its items for the fields in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        let other: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(bytes);
+        return Err(match other {
+            Ok(_) => Invalid::new("body", "is not a JSON object").into(),
+            Err(error) => {
+                Problem::Unparsable(Invalid::new("body", position("is not valid JSON", &error)))
+            }
+        });
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| refusal(&error))?;
     reader.end().map_err(|error| {
@@ -347,6 +357,11 @@ mod tests {
             ("{", "400 body: is not valid JSON (line 1"),
             ("{} x", "422 body: missing field `session_id`"),
             (deep.as_str(), "400 body"),
+            ("[]", "422 body: is not a JSON object"),
+            (
+                r#"{"session_id": "s", "actor": ["human", "u"]}"#,
+                "422 actor: invalid type: sequence",
+            ),
             (r#"{"session_id": 5}"#, "422 session_id: invalid type"),
             (
                 r#"{"session_id": "s", "kind": "dream"}"#,

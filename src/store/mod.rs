@@ -10,12 +10,8 @@
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-
-use tokio::sync::oneshot;
 
 use crate::domain::content::Fingerprint;
 use crate::domain::event::{Artifact, Chunk, Event, EventFilter, EventReceipt, NewEvent};
@@ -28,7 +24,12 @@ use crate::domain::{
     ArtifactId, Caller, ChunkId, EventId, HandoffId, Name, Sensitivity, Stat, TenantId, Timestamp,
 };
 
+mod facts;
+mod pending;
 pub mod sqlite;
+
+pub use facts::{FileFacts, Finding, Health, PoolState, Slice};
+pub use pending::Pending;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -123,56 +124,6 @@ pub enum OpenError {
     },
 }
 
-/// A write on its way to the disk. Await it, or [`Pending::wait`] for it; dropping it does not take the write back.
-#[derive(Debug)]
-pub struct Pending<T>(Progress<T>);
-
-#[derive(Debug)]
-enum Progress<T> {
-    Done(Option<Result<T, StoreError>>),
-    Queued(oneshot::Receiver<Result<T, StoreError>>),
-}
-
-impl<T> Pending<T> {
-    /// A write that was carried out on the spot.
-    pub(crate) fn done(result: Result<T, StoreError>) -> Self {
-        Self(Progress::Done(Some(result)))
-    }
-
-    /// A write whose result will come.
-    pub(crate) fn queued(receiver: oneshot::Receiver<Result<T, StoreError>>) -> Self {
-        Self(Progress::Queued(receiver))
-    }
-
-    /// Blocks until the write is on disk. Not for async code.
-    ///
-    /// # Errors
-    /// The write was refused or could not be stored; then nothing of it was.
-    pub fn wait(self) -> Result<T, StoreError> {
-        match self.0 {
-            Progress::Done(result) => result.unwrap_or_else(|| Err(gone())),
-            Progress::Queued(receiver) => receiver.blocking_recv().unwrap_or_else(|_| Err(gone())),
-        }
-    }
-}
-
-impl<T: Unpin> Future for Pending<T> {
-    type Output = Result<T, StoreError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Progress::Done(result) => Poll::Ready(result.take().unwrap_or_else(|| Err(gone()))),
-            Progress::Queued(receiver) => Pin::new(receiver)
-                .poll(cx)
-                .map(|received| received.unwrap_or_else(|_| Err(gone()))),
-        }
-    }
-}
-
-fn gone() -> StoreError {
-    StoreError::Unavailable("the writer has stopped".into())
-}
-
 /// A client's `Idempotency-Key` and what it stands for.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKey {
@@ -192,73 +143,6 @@ pub enum Outcome {
     Stored(EventReceipt),
     /// Its id is taken by another event.
     Conflict,
-}
-
-/// How a store feels, without touching it.
-#[derive(Debug, Clone)]
-pub struct Health {
-    /// Whether the last self-check passed.
-    pub usable: bool,
-    /// Unix milliseconds of that check.
-    pub checked_at: Timestamp,
-    /// Writes waiting.
-    pub queue_depth: usize,
-    /// Most writes that can wait.
-    pub queue_capacity: usize,
-    /// Reader connections in all, free, and callers waiting for one.
-    pub readers: PoolState,
-}
-
-/// The reader pool at one moment.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PoolState {
-    /// Connections.
-    pub total: u32,
-    /// Free ones.
-    pub idle: u32,
-    /// Callers waiting.
-    pub waiting: u32,
-}
-
-/// Sizes and settings of the file, read for `status` and `/health/detailed`.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct FileFacts {
-    /// Schema of the file.
-    pub schema_version: i64,
-    /// SQLite's own version.
-    pub sqlite_version: String,
-    /// Bytes of the database file.
-    pub database_bytes: u64,
-    /// Bytes of its write-ahead log.
-    pub wal_bytes: u64,
-    /// Pages in all.
-    pub pages: i64,
-    /// Pages free for reuse.
-    pub free_pages: i64,
-    /// Bytes a page.
-    pub page_bytes: i64,
-    /// Jobs not finished yet.
-    pub open_jobs: i64,
-}
-
-/// One thing that `doctor` looked at.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Finding {
-    /// What was looked at.
-    pub check: &'static str,
-    /// Whether it is as it should be.
-    pub ok: bool,
-    /// What was seen, in words.
-    pub detail: String,
-}
-
-/// How far a sliced job has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slice {
-    /// There is more to do.
-    More,
-    /// All jobs are done.
-    Done,
 }
 
 /// A store. Cheap to clone; the last clone's end closes the file.

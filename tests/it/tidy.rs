@@ -22,8 +22,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["domain", "store"]),
     ("domain", &[]),
 ];
-/// Longest file, tests included.
-const MOST_LINES: usize = 800;
+/// Longest source file, its tests included.
+const MOST_LINES: usize = 500;
 
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();

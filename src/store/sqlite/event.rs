@@ -2,24 +2,24 @@
 //!
 //! **Invariant:** an event is never changed; it is recorded once and at most forgotten once.
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Row, named_params};
 use serde_json::value::RawValue;
 
 use crate::domain::content::Content;
 use crate::domain::event::{
-    Actor, Artifact, Chunk, Event, EventFilter, EventReceipt, NewEvent, chunks_of,
+    Actor, Artifact, Event, EventFilter, EventReceipt, NewEvent, chunks_of,
 };
-use crate::domain::page::{List, MAX_PAGE_BYTES, Page, Paged, Position, Rows};
+use crate::domain::page::{List, Page, Paged, Position};
 use crate::domain::{
-    ActorType, ArtifactId, ArtifactKind, Caller, Channel, ChunkField, ChunkId, ChunkOwner,
-    EntityType, EventId, EventKind, HandoffId, Name, Sensitivity, Stat, TenantId, Timestamp,
-    content,
+    ActorType, ArtifactId, ArtifactKind, Caller, Channel, ChunkId, ChunkOwner, EntityType, EventId,
+    EventKind, Name, Sensitivity, Stat, TenantId, Timestamp,
 };
 use crate::store::sqlite::error::damaged;
+use crate::store::sqlite::idempotency;
 use crate::store::sqlite::passage::{self, Owner, Span};
-use crate::store::sqlite::session::{self, Mention, empty, page_params, paged_sql};
-use crate::store::sqlite::unit::{Unit, find, tenant_no};
-use crate::store::sqlite::{handoff, idempotency};
+use crate::store::sqlite::rows::{empty, page_params, paged_sql, read_list, take_rows, write_list};
+use crate::store::sqlite::session::{self, Mention};
+use crate::store::sqlite::unit::{Unit, tenant_no};
 use crate::store::{IdempotencyKey, Outcome, Pending, StoreError, Wait};
 
 const COLUMNS: &str = "select e.seq, e.id, p.project_id, s.session_id, e.ts, e.channel, e.actor_type, e.actor, e.kind,
@@ -65,19 +65,6 @@ pub(super) fn read_event(
         },
         event,
     ))
-}
-
-/// Reads a list of texts that is null when empty.
-pub(super) fn read_list(row: &Row<'_>, column: usize) -> Result<Vec<String>, StoreError> {
-    match row.get::<_, Option<String>>(column)? {
-        None => Ok(Vec::new()),
-        Some(json) => serde_json::from_str(&json).map_err(|_| damaged("list")),
-    }
-}
-
-/// Writes a list of texts that is null when empty.
-pub(super) fn write_list(items: &[String]) -> Option<String> {
-    (!items.is_empty()).then(|| serde_json::Value::from(items).to_string())
 }
 
 /// The chunks of a stored event, made anew.
@@ -226,58 +213,6 @@ impl super::Sqlite {
             Ok(Some((artifact, sensitivity)))
         })
     }
-
-    pub(in crate::store) fn chunk(
-        &self,
-        wait: Wait,
-        tenant: &TenantId,
-        id: ChunkId,
-    ) -> Result<Option<(Chunk, Sensitivity)>, StoreError> {
-        self.read(wait, |connection| {
-            let Some(tenant_no) = tenant_no(connection, tenant)? else { return Ok(None) };
-            // The first chunk of an event has the event's id and none of its own.
-            let seq = find(
-                connection,
-                "select chunk_first from event where tenant_no = ?1 and id = ?2
-                 union all select seq from chunk where tenant_no = ?1 and id = ?2 and id is not null limit 1",
-                (tenant_no, id.bytes()),
-                |row| row.get::<_, i64>(0),
-            )?;
-            let Some(passage) = seq.map(|seq| load_passage(connection, seq)).transpose()?.flatten() else { return Ok(None) };
-            let chunk = Chunk {
-                chunk_id: id,
-                entity_id: passage.entity_id,
-                entity_type: passage.entity_type,
-                field: passage.field,
-                ordinal: passage.ordinal,
-                ts: passage.ts,
-                text: passage.text,
-            };
-            Ok(Some((chunk, passage.sensitivity)))
-        })
-    }
-}
-
-/// Reads rows until there are none left or they have become too much for a page.
-pub(super) fn take_rows<T>(
-    rows: &mut rusqlite::Rows<'_>,
-    read: impl Fn(&Row<'_>) -> Result<((Position, T), usize), StoreError>,
-) -> Result<Rows<T>, StoreError> {
-    let mut taken = Rows {
-        items: Vec::new(),
-        cut: false,
-    };
-    let mut bytes = 0;
-    while let Some(row) = rows.next()? {
-        let (item, size) = read(row)?;
-        taken.items.push(item);
-        bytes += size;
-        if bytes >= MAX_PAGE_BYTES {
-            taken.cut = true;
-            break;
-        }
-    }
-    Ok(taken)
 }
 
 /// A list's statement. Filters that are absent are left out, so that SQLite picks the index that fits.
@@ -486,113 +421,6 @@ pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<()
     unit.effects.count(Stat::Events(kind), -1);
     unit.effects.count(Stat::TextBytes, -bytes);
     Ok(())
-}
-
-/// A passage with the text it is a range of.
-#[derive(Debug)]
-pub(super) struct Passage {
-    pub(super) entity_id: String,
-    pub(super) entity_type: EntityType,
-    pub(super) entity_seq: i64,
-    pub(super) field: ChunkField,
-    pub(super) ordinal: u32,
-    pub(super) ts: Timestamp,
-    pub(super) text: String,
-    pub(super) tags: Vec<String>,
-    pub(super) refs: Vec<String>,
-    pub(super) sensitivity: Sensitivity,
-}
-
-/// Loads a passage; none if its entity is gone or being forgotten.
-pub(super) fn load_passage(
-    connection: &Connection,
-    seq: i64,
-) -> Result<Option<Passage>, StoreError> {
-    let row = find(
-        connection,
-        "select c.entity_type, c.entity_seq, c.field, c.byte_start, c.byte_end, c.ts, c.sensitivity from chunk c
-         join session s on s.session_no = c.session_no and s.forgotten_at is null where c.seq = ?1",
-        [seq],
-        |row| {
-            Ok((
-                (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?),
-                (row.get::<_, u32>(3)?, row.get::<_, u32>(4)?),
-                (row.get::<_, i64>(5)?, row.get::<_, i64>(6)?),
-            ))
-        },
-    )?;
-    let Some(((entity_type, entity_seq, field), (start, end), (ts, sensitivity))) = row else {
-        return Ok(None);
-    };
-    let entity_type = EntityType::from_code(entity_type).ok_or_else(|| damaged("entity type"))?;
-    let field = ChunkField::from_code(field).ok_or_else(|| damaged("chunk field"))?;
-    let sensitivity = Sensitivity::from_code(sensitivity).ok_or_else(|| damaged("sensitivity"))?;
-    let text = match entity_type {
-        EntityType::Event => event_text(connection, entity_seq)?,
-        EntityType::Handoff => handoff::field_text(connection, entity_seq, field)?,
-    };
-    let Some(EntityText {
-        id,
-        whole,
-        tags,
-        refs,
-        chunk_first,
-    }) = text
-    else {
-        return Ok(None);
-    };
-    let range = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
-    let text = whole
-        .get(range)
-        .ok_or_else(|| damaged("byte range"))?
-        .to_owned();
-    let ordinal = u32::try_from(seq - chunk_first).unwrap_or(0);
-    let ts = Timestamp::from_millis(ts);
-    Ok(Some(Passage {
-        entity_id: id,
-        entity_type,
-        entity_seq,
-        field,
-        ordinal,
-        ts,
-        text,
-        tags,
-        refs,
-        sensitivity,
-    }))
-}
-
-/// An entity's text that passages are ranges of.
-#[derive(Debug)]
-pub(super) struct EntityText {
-    pub(super) id: String,
-    pub(super) whole: String,
-    pub(super) tags: Vec<String>,
-    pub(super) refs: Vec<String>,
-    pub(super) chunk_first: i64,
-}
-
-fn event_text(connection: &Connection, seq: i64) -> Result<Option<EntityText>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("select id, content, tags, refs, chunk_first from event where seq = ?1")?;
-    let mut rows = statement.query([seq])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    let content: Content =
-        serde_json::from_str(&row.get::<_, String>(1)?).map_err(|_| damaged("event content"))?;
-    Ok(Some(EntityText {
-        id: EventId::from_bytes(row.get(0)?).to_string(),
-        whole: content::searchable(&content),
-        tags: read_list(row, 2)?,
-        refs: read_list(row, 3)?,
-        chunk_first: row.get(4)?,
-    }))
-}
-
-/// A handoff's id as the wire has it.
-pub(super) fn handoff_id(bytes: [u8; 16]) -> String {
-    HandoffId::from_bytes(bytes).to_string()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The embedded engine: one SQLite file, one writer thread, a pool of readers.
 //!
 //! *Writing.* A write is a closure over a [`unit::Unit`], queued to the writer, which runs many in one transaction and
-//! commits once ([`writer`]). Among processes, whoever waits is next ([`turn`]). What is counted is counted by the
+//! commits once ([`writer`], [`group`]). Among processes, whoever waits is next ([`turn`]). What is counted is counted by the
 //! same transaction ([`unit::Effects`]) and published after its commit; the log goes into the file when the writer
 //! says ([`checkpoint`]).
 //!
@@ -25,23 +25,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 
 use crate::domain::{Stat, Timestamp};
+use crate::store::sqlite::group::Group;
+use crate::store::sqlite::published::Published;
 use crate::store::sqlite::readers::{Readers, within_transaction};
 use crate::store::sqlite::turn::Turn;
 use crate::store::sqlite::unit::Unit;
-use crate::store::sqlite::writer::{Group, Published, QUEUE_CAPACITY, Writer};
+use crate::store::sqlite::writer::{QUEUE_CAPACITY, Writer};
 use crate::store::{Health, OpenError, Options, Pending, PoolState, Role, StoreError, Wait};
 
 mod checkpoint;
+mod chunk;
 mod error;
 mod event;
 mod examine;
 mod file;
 mod forget;
+mod group;
 mod handoff;
 mod idempotency;
+mod identity;
 mod passage;
+mod published;
 mod readers;
 mod recall;
+mod rows;
 mod session;
 mod turn;
 mod unit;
@@ -184,7 +191,7 @@ impl Sqlite {
         &self,
         wait: Wait,
     ) -> Result<BTreeMap<Stat, i64>, StoreError> {
-        self.read(wait, |connection| Ok(writer::read_stats(connection)?))
+        self.read(wait, |connection| Ok(group::read_stats(connection)?))
     }
 
     pub(in crate::store) fn health(&self) -> Health {
@@ -253,6 +260,17 @@ mod testing {
         let dir = tempfile::tempdir().unwrap();
         let opened = file::open(&options(&dir, Role::Server), Timestamp::from_millis(0)).unwrap();
         (dir, opened.connection)
+    }
+
+    /// A group on a new file.
+    pub(super) fn group(dir: &tempfile::TempDir) -> Group {
+        let options = options(dir, Role::Server);
+        let opened = file::open(&options, Timestamp::from_millis(0)).unwrap();
+        Group::new(
+            opened.connection,
+            Turn::open(&options.path).unwrap(),
+            options.write_wait,
+        )
     }
 
     /// Whether any file of the store holds these bytes.

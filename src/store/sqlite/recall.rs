@@ -13,7 +13,7 @@ use rusqlite::{Connection, Row, params};
 
 use crate::domain::Caller;
 use crate::domain::recall::{Candidate, Candidates, RecallFilter, RecallQuery};
-use crate::store::sqlite::event::load_passage;
+use crate::store::sqlite::chunk::load_passage;
 use crate::store::sqlite::passage::{indexed, quoted};
 use crate::store::sqlite::session::{project_no, session_no};
 use crate::store::sqlite::unit::{find, tenant_no};

@@ -7,10 +7,11 @@
 
 use rusqlite::{Connection, Row, named_params};
 
-use crate::domain::page::{Direction, List, Page, Paged, Position, Rows};
+use crate::domain::page::{List, Page, Paged, Position, Rows};
 use crate::domain::session::{NewSession, Project, Session, SessionCounts};
 use crate::domain::wake_up::Summary;
 use crate::domain::{Name, Stat, TenantId, Timestamp};
+use crate::store::sqlite::rows::{empty, page_params, paged_sql};
 use crate::store::sqlite::unit::{Unit, find, tenant_no};
 use crate::store::{Pending, StoreError, Wait};
 
@@ -406,42 +407,4 @@ impl super::Sqlite {
             ))
         })
     }
-}
-
-/// A page without rows.
-pub(super) fn empty<T>() -> Paged<T> {
-    Paged {
-        items: Vec::new(),
-        next_cursor: None,
-    }
-}
-
-/// A list's statement: rows after the cursor, in order, one more than asked for. Parameters: `:tenant_no`, `:ts`,
-/// `:seq`, `:limit`.
-pub(super) fn paged_sql(select: &str, filter: &str, ts: &str, seq: &str, page: &Page) -> String {
-    let (compare, order) = match page.direction {
-        Direction::Ascending => (">", "asc"),
-        Direction::Descending => ("<", "desc"),
-    };
-    format!(
-        "{select} where {filter} and ({ts}, {seq}) {compare} (:ts, :seq) order by {ts} {order}, {seq} {order} limit :limit"
-    )
-}
-
-/// The parameters of [`paged_sql`].
-pub(super) fn page_params(
-    tenant_no: i64,
-    page: &Page,
-) -> [(&'static str, rusqlite::types::Value); 4] {
-    let (ts, seq) = match (page.after, page.direction) {
-        (Some(position), _) => (position.ts.millis(), position.seq),
-        (None, Direction::Ascending) => (i64::MIN, i64::MIN),
-        (None, Direction::Descending) => (i64::MAX, i64::MAX),
-    };
-    [
-        (":tenant_no", tenant_no.into()),
-        (":ts", ts.into()),
-        (":seq", seq.into()),
-        (":limit", (i64::from(page.limit) + 1).into()),
-    ]
 }

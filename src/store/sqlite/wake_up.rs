@@ -9,8 +9,8 @@ use crate::domain::page::{Direction, Page};
 use crate::domain::wake_up::{self, Layer, WakeUpFacts, WakeUpQuery};
 use crate::domain::{Caller, HandoffId, Timestamp};
 use crate::store::sqlite::handoff::{self, Selection};
-use crate::store::sqlite::session;
 use crate::store::sqlite::unit::tenant_no;
+use crate::store::sqlite::{identity, session};
 use crate::store::{StoreError, Wait};
 
 /// Most people and topics that the totals name.
@@ -87,7 +87,7 @@ fn facts(
         Some(ids) => by_ids(connection, tenant_no, caller, ids, &recent)?,
     };
     let identity_count = u32::try_from(wake_up::MAX_IDENTITY).unwrap_or(u32::MAX);
-    let identity = handoff::identity(connection, caller, tenant_no, identity_count)?;
+    let identity = identity::identity(connection, caller, tenant_no, identity_count)?;
     Ok(WakeUpFacts {
         summary,
         people,

@@ -1,0 +1,72 @@
+//! What a store says about itself.
+//!
+//! **Invariant:** plain numbers and words; nothing here reads anything.
+
+use crate::domain::Timestamp;
+
+/// How a store feels, without touching it.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Whether the last self-check passed.
+    pub usable: bool,
+    /// Unix milliseconds of that check.
+    pub checked_at: Timestamp,
+    /// Writes waiting.
+    pub queue_depth: usize,
+    /// Most writes that can wait.
+    pub queue_capacity: usize,
+    /// Reader connections in all, free, and callers waiting for one.
+    pub readers: PoolState,
+}
+
+/// The reader pool at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PoolState {
+    /// Connections.
+    pub total: u32,
+    /// Free ones.
+    pub idle: u32,
+    /// Callers waiting.
+    pub waiting: u32,
+}
+
+/// Sizes and settings of the file, read for `status` and `/health/detailed`.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct FileFacts {
+    /// Schema of the file.
+    pub schema_version: i64,
+    /// SQLite's own version.
+    pub sqlite_version: String,
+    /// Bytes of the database file.
+    pub database_bytes: u64,
+    /// Bytes of its write-ahead log.
+    pub wal_bytes: u64,
+    /// Pages in all.
+    pub pages: i64,
+    /// Pages free for reuse.
+    pub free_pages: i64,
+    /// Bytes a page.
+    pub page_bytes: i64,
+    /// Jobs not finished yet.
+    pub open_jobs: i64,
+}
+
+/// One thing that `doctor` looked at.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: &'static str,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was seen, in words.
+    pub detail: String,
+}
+
+/// How far a sliced job has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slice {
+    /// There is more to do.
+    More,
+    /// All jobs are done.
+    Done,
+}

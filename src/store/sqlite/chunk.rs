@@ -1,0 +1,148 @@
+//! Passages read back: a chunk's row, and the text it is a range of.
+//!
+//! **Invariant:** what is being forgotten has no passages.
+
+use rusqlite::Connection;
+
+use crate::domain::content::{self, Content};
+use crate::domain::event::Chunk;
+use crate::domain::{ChunkField, ChunkId, EntityType, EventId, Sensitivity, TenantId, Timestamp};
+use crate::store::sqlite::error::damaged;
+use crate::store::sqlite::handoff;
+use crate::store::sqlite::rows::read_list;
+use crate::store::sqlite::unit::{find, tenant_no};
+use crate::store::{StoreError, Wait};
+
+impl super::Sqlite {
+    pub(in crate::store) fn chunk(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+        id: ChunkId,
+    ) -> Result<Option<(Chunk, Sensitivity)>, StoreError> {
+        self.read(wait, |connection| {
+            let Some(tenant_no) = tenant_no(connection, tenant)? else { return Ok(None) };
+            // The first chunk of an event has the event's id and none of its own.
+            let seq = find(
+                connection,
+                "select chunk_first from event where tenant_no = ?1 and id = ?2
+                 union all select seq from chunk where tenant_no = ?1 and id = ?2 and id is not null limit 1",
+                (tenant_no, id.bytes()),
+                |row| row.get::<_, i64>(0),
+            )?;
+            let Some(passage) = seq.map(|seq| load_passage(connection, seq)).transpose()?.flatten() else { return Ok(None) };
+            let chunk = Chunk {
+                chunk_id: id,
+                entity_id: passage.entity_id,
+                entity_type: passage.entity_type,
+                field: passage.field,
+                ordinal: passage.ordinal,
+                ts: passage.ts,
+                text: passage.text,
+            };
+            Ok(Some((chunk, passage.sensitivity)))
+        })
+    }
+}
+
+/// A passage with the text it is a range of.
+#[derive(Debug)]
+pub(super) struct Passage {
+    pub(super) entity_id: String,
+    pub(super) entity_type: EntityType,
+    pub(super) entity_seq: i64,
+    pub(super) field: ChunkField,
+    pub(super) ordinal: u32,
+    pub(super) ts: Timestamp,
+    pub(super) text: String,
+    pub(super) tags: Vec<String>,
+    pub(super) refs: Vec<String>,
+    pub(super) sensitivity: Sensitivity,
+}
+
+/// Loads a passage; none if its entity is gone or being forgotten.
+pub(super) fn load_passage(
+    connection: &Connection,
+    seq: i64,
+) -> Result<Option<Passage>, StoreError> {
+    let row = find(
+        connection,
+        "select c.entity_type, c.entity_seq, c.field, c.byte_start, c.byte_end, c.ts, c.sensitivity from chunk c
+         join session s on s.session_no = c.session_no and s.forgotten_at is null where c.seq = ?1",
+        [seq],
+        |row| {
+            Ok((
+                (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?),
+                (row.get::<_, u32>(3)?, row.get::<_, u32>(4)?),
+                (row.get::<_, i64>(5)?, row.get::<_, i64>(6)?),
+            ))
+        },
+    )?;
+    let Some(((entity_type, entity_seq, field), (start, end), (ts, sensitivity))) = row else {
+        return Ok(None);
+    };
+    let entity_type = EntityType::from_code(entity_type).ok_or_else(|| damaged("entity type"))?;
+    let field = ChunkField::from_code(field).ok_or_else(|| damaged("chunk field"))?;
+    let sensitivity = Sensitivity::from_code(sensitivity).ok_or_else(|| damaged("sensitivity"))?;
+    let text = match entity_type {
+        EntityType::Event => event_text(connection, entity_seq)?,
+        EntityType::Handoff => handoff::field_text(connection, entity_seq, field)?,
+    };
+    let Some(EntityText {
+        id,
+        whole,
+        tags,
+        refs,
+        chunk_first,
+    }) = text
+    else {
+        return Ok(None);
+    };
+    let range = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
+    let text = whole
+        .get(range)
+        .ok_or_else(|| damaged("byte range"))?
+        .to_owned();
+    let ordinal = u32::try_from(seq - chunk_first).unwrap_or(0);
+    let ts = Timestamp::from_millis(ts);
+    Ok(Some(Passage {
+        entity_id: id,
+        entity_type,
+        entity_seq,
+        field,
+        ordinal,
+        ts,
+        text,
+        tags,
+        refs,
+        sensitivity,
+    }))
+}
+
+/// An entity's text that passages are ranges of.
+#[derive(Debug)]
+pub(super) struct EntityText {
+    pub(super) id: String,
+    pub(super) whole: String,
+    pub(super) tags: Vec<String>,
+    pub(super) refs: Vec<String>,
+    pub(super) chunk_first: i64,
+}
+
+fn event_text(connection: &Connection, seq: i64) -> Result<Option<EntityText>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("select id, content, tags, refs, chunk_first from event where seq = ?1")?;
+    let mut rows = statement.query([seq])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let content: Content =
+        serde_json::from_str(&row.get::<_, String>(1)?).map_err(|_| damaged("event content"))?;
+    Ok(Some(EntityText {
+        id: EventId::from_bytes(row.get(0)?).to_string(),
+        whole: content::searchable(&content),
+        tags: read_list(row, 2)?,
+        refs: read_list(row, 3)?,
+        chunk_first: row.get(4)?,
+    }))
+}

@@ -1,0 +1,496 @@
+//! Group commit: many units of work, one transaction, one fsync.
+//!
+//! A group takes the write turn among processes, runs its units, each in a savepoint inside one `BEGIN IMMEDIATE`,
+//! commits once, and then answers all. A unit that fails or panics rolls back to its savepoint and its neighbours never
+//! know. But SQLite may roll the *whole* transaction back by itself (disk full, I/O error, interrupt); whatever ran
+//! after that would be committed alone. So after each unit the group looks at `is_autocommit()`: if the transaction is
+//! gone, nothing more runs in it and all of it is answered `Unavailable`, as it is when the commit fails.
+//!
+//! Counts are published after the commit, from the rows themselves, so that what other processes wrote is in them too.
+//!
+//! **Invariant:** nobody is told "stored" before COMMIT has returned.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::domain::Stat;
+use crate::store::sqlite::published::Published;
+use crate::store::sqlite::turn::Turn;
+use crate::store::sqlite::unit::{Effects, Unit, find};
+use crate::store::{Pending, StoreError};
+
+/// Most units of one group. From the design: at 16 to 64 clients groups are smaller, so this only bounds a burst.
+pub(super) const MAX_GROUP: usize = 256;
+/// Longest a group runs before it commits; the wait that a reader of its own write can feel.
+const MAX_GROUP_TIME: Duration = Duration::from_millis(5);
+
+/// How a unit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// What it did is part of the group.
+    Keep,
+    /// It refused or failed alone; its savepoint goes back.
+    Undo,
+    /// It met a fault of the file or the machine. SQLite may have rolled back the statement or the transaction,
+    /// depending on its journal; the group does not find out which, it ends.
+    Abandon,
+}
+
+/// A unit in the queue, whatever it answers.
+pub(super) trait Task: Send {
+    /// Runs the unit and keeps its answer.
+    fn run(&mut self, unit: &mut Unit<'_>) -> Verdict;
+    /// Sends the kept answer, or the failure that befell the whole group.
+    fn settle(self: Box<Self>, fate: Result<(), StoreError>);
+    /// Octets it holds while it waits.
+    fn bytes(&self) -> usize;
+}
+
+pub(super) struct Work<T, F> {
+    pub(super) work: Option<F>,
+    pub(super) answer: Option<Result<T, StoreError>>,
+    pub(super) reply: oneshot::Sender<Result<T, StoreError>>,
+    pub(super) bytes: usize,
+}
+
+impl<T, F> Task for Work<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, unit: &mut Unit<'_>) -> Verdict {
+        let Some(work) = self.work.take() else {
+            return Verdict::Undo;
+        };
+        let answer = catch_unwind(AssertUnwindSafe(|| work(unit)))
+            .unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let verdict = match &answer {
+            Ok(_) => Verdict::Keep,
+            Err(StoreError::Unavailable(fault)) => {
+                tracing::error!(%fault, "a unit of work met a fault of the store");
+                Verdict::Abandon
+            }
+            Err(
+                StoreError::Overloaded
+                | StoreError::NotFound(_)
+                | StoreError::Conflict(_)
+                | StoreError::Internal(_),
+            ) => Verdict::Undo,
+        };
+        self.answer = Some(answer);
+        verdict
+    }
+
+    fn settle(self: Box<Self>, fate: Result<(), StoreError>) {
+        let answer = match (fate, self.answer) {
+            (Err(failure), _) => Err(failure),
+            (Ok(()), Some(answer)) => answer,
+            (Ok(()), None) => Err(StoreError::Unavailable("the write did not run".into())),
+        };
+        // The caller may have gone away; the write stands all the same.
+        drop(self.reply.send(answer));
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> StoreError {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "unknown".to_owned());
+    StoreError::Internal(format!("a unit of work panicked: {text}").into())
+}
+
+impl std::fmt::Debug for dyn Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Task")
+    }
+}
+
+/// What a group commits on.
+#[derive(Debug)]
+pub(super) struct Group {
+    connection: Connection,
+    turn: Turn,
+    wait: Duration,
+    published: Arc<Published>,
+    seen_version: i64,
+}
+
+impl Group {
+    pub(super) fn new(connection: Connection, turn: Turn, wait: Duration) -> Self {
+        Self {
+            connection,
+            turn,
+            wait,
+            published: Arc::new(Published::new()),
+            seen_version: -1,
+        }
+    }
+
+    pub(super) fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Runs one unit as a group of its own; for commands.
+    pub(super) fn run_one<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Pending<T> {
+        let (reply, receiver) = oneshot::channel();
+        let task: Box<dyn Task> = Box::new(Work {
+            work: Some(work),
+            answer: None,
+            reply,
+            bytes: 0,
+        });
+        self.run(task, || None);
+        Pending::queued(receiver)
+    }
+
+    /// Runs `first` and what `next` gives, commits, answers all. Answers whether something was erased.
+    pub(super) fn run(
+        &mut self,
+        first: Box<dyn Task>,
+        next: impl FnMut() -> Option<Box<dyn Task>>,
+    ) -> bool {
+        let mut ran = Vec::new();
+        let fate = self.transact(first, next, &mut ran);
+        self.published.note_usable(fate.is_ok());
+        let erased = matches!(fate, Ok(true));
+        let failure = fate.err().map(|error| error.to_string());
+        if let Some(failure) = &failure {
+            tracing::error!(
+                failure,
+                units = ran.len(),
+                "a group of writes was not stored"
+            );
+        }
+        for task in ran {
+            task.settle(match &failure {
+                None => Ok(()),
+                Some(failure) => Err(StoreError::Unavailable(failure.clone().into())),
+            });
+        }
+        erased
+    }
+
+    fn transact(
+        &mut self,
+        first: Box<dyn Task>,
+        mut next: impl FnMut() -> Option<Box<dyn Task>>,
+        ran: &mut Vec<Box<dyn Task>>,
+    ) -> Result<bool, GroupFailure> {
+        ran.push(first);
+        let held = self
+            .turn
+            .take(Instant::now() + self.wait)
+            .map_err(|error| GroupFailure::of("taking the write turn", &error))?;
+        let begun = Instant::now();
+        self.connection
+            .execute_batch("begin immediate")
+            .map_err(|error| GroupFailure::of("begin", &error))?;
+        let mut effects = Effects::default();
+        let outcome = loop {
+            if let Some(task) = ran.last_mut()
+                && let Err(failure) = run_unit(&self.connection, task.as_mut(), &mut effects)
+            {
+                // What waits meets the same fault; it is answered with the group instead of one by one.
+                ran.extend(std::iter::from_fn(&mut next).take(MAX_GROUP - ran.len()));
+                break Err(failure);
+            }
+            if ran.len() >= MAX_GROUP || begun.elapsed() >= MAX_GROUP_TIME {
+                break Ok(());
+            }
+            match next() {
+                Some(task) => ran.push(task),
+                None => break Ok(()),
+            }
+        };
+        let outcome = outcome.and_then(|()| {
+            self.published.take_recalls(&mut effects);
+            let finish = || -> rusqlite::Result<BTreeMap<Stat, i64>> {
+                effects.flush(&self.connection)?;
+                let stats = read_stats(&self.connection)?;
+                self.connection.execute_batch("commit")?;
+                Ok(stats)
+            };
+            finish().map_err(|error| GroupFailure::of("commit", &error))
+        });
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            // A failed rollback leaves the transaction open; the next BEGIN will fail and say so.
+            if let Err(error) = self.connection.execute_batch("rollback") {
+                tracing::error!(%error, "a failed group could not be rolled back");
+            }
+        }
+        drop(held);
+        self.published.publish(&outcome?);
+        Ok(effects.erased)
+    }
+
+    /// Publishes what other processes counted, if anything changed.
+    pub(super) fn refresh(&mut self) -> rusqlite::Result<()> {
+        let version = self
+            .connection
+            .pragma_query_value(None, "data_version", |row| row.get(0))?;
+        if version != self.seen_version {
+            self.seen_version = version;
+            let stats = read_stats(&self.connection)?;
+            self.published.publish(&stats);
+        }
+        Ok(())
+    }
+
+    /// Reads the file and takes its write lock, without writing.
+    pub(super) fn self_check(&mut self) -> Result<(), GroupFailure> {
+        let _held = self
+            .turn
+            .take(Instant::now() + self.wait)
+            .map_err(|error| GroupFailure::of("taking the write turn", &error))?;
+        let check = || -> rusqlite::Result<()> {
+            self.connection.execute_batch("begin immediate")?;
+            let read = find(&self.connection, "select only_row from store", [], |_| {
+                Ok(())
+            });
+            self.connection.execute_batch("rollback")?;
+            read.map(|_| ())
+        };
+        check().map_err(|error| GroupFailure::of("self-check", &error))
+    }
+}
+
+/// A failure that befell a whole group, in one line for the log.
+#[derive(Debug)]
+pub(super) struct GroupFailure(String);
+
+impl GroupFailure {
+    fn of(step: &str, error: &dyn std::error::Error) -> Self {
+        Self(format!("{step}: {error}"))
+    }
+}
+
+impl std::fmt::Display for GroupFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Runs one unit in its savepoint. An error means that the group's transaction is gone.
+fn run_unit(
+    connection: &Connection,
+    task: &mut dyn Task,
+    effects: &mut Effects,
+) -> Result<(), GroupFailure> {
+    let step = |sql: &str| -> Result<(), GroupFailure> {
+        connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map(|_| ())
+            .map_err(|error| GroupFailure::of(sql, &error))
+    };
+    step("savepoint unit")?;
+    let mut unit = Unit::new(connection);
+    let verdict = task.run(&mut unit);
+    let changed = unit.effects;
+    if connection.is_autocommit() {
+        return Err(GroupFailure(
+            "SQLite rolled the whole transaction back".to_owned(),
+        ));
+    }
+    match verdict {
+        Verdict::Keep => effects.merge(changed),
+        Verdict::Undo => step("rollback to unit")?,
+        Verdict::Abandon => {
+            return Err(GroupFailure(
+                "a unit of the group met a fault of the store".to_owned(),
+            ));
+        }
+    }
+    step("release unit")
+}
+
+/// The counted facts as they stand in the file.
+pub(super) fn read_stats(connection: &Connection) -> rusqlite::Result<BTreeMap<Stat, i64>> {
+    let mut statement = connection.prepare_cached("select name, label, value from stat")?;
+    let mut rows = statement.query([])?;
+    let mut by_key = std::collections::HashMap::new();
+    while let Some(row) = rows.next()? {
+        by_key.insert(
+            (row.get::<_, String>(0)?, row.get::<_, String>(1)?),
+            row.get::<_, i64>(2)?,
+        );
+    }
+    let value = |stat: Stat| {
+        let (name, label) = stat.key();
+        by_key
+            .get(&(name.to_owned(), label.to_owned()))
+            .copied()
+            .unwrap_or(0)
+    };
+    Ok(Stat::all()
+        .into_iter()
+        .map(|stat| (stat, value(stat)))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::testing;
+
+    fn group(dir: &tempfile::TempDir) -> Group {
+        let group = testing::group(dir);
+        group
+            .connection
+            .execute_batch("create table t (x text unique)")
+            .unwrap();
+        group
+    }
+
+    type Reply<T> = oneshot::Receiver<Result<T, StoreError>>;
+
+    fn task<T: Send + 'static>(
+        work: impl FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> (Box<dyn Task>, Reply<T>) {
+        let (reply, receiver) = oneshot::channel();
+        (
+            Box::new(Work {
+                work: Some(work),
+                answer: None,
+                reply,
+                bytes: 0,
+            }),
+            receiver,
+        )
+    }
+
+    fn insert(x: &'static str) -> (Box<dyn Task>, Reply<()>) {
+        task(move |unit| {
+            unit.execute("insert into t values (?1)", [x])?;
+            unit.effects.count(Stat::Notes, 1);
+            Ok(())
+        })
+    }
+
+    fn rows(group: &Group) -> Vec<String> {
+        let mut statement = group
+            .connection
+            .prepare("select x from t order by x")
+            .unwrap();
+        statement
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    fn run(group: &mut Group, tasks: Vec<Box<dyn Task>>) {
+        let mut tasks = tasks.into_iter();
+        // On a slow machine they may need more than one group.
+        while let Some(first) = tasks.next() {
+            group.run(first, || tasks.next());
+        }
+    }
+
+    #[test]
+    fn a_failed_or_panicking_unit_leaves_its_neighbours_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut group = group(&dir);
+        let (one, r1) = insert("one");
+        let (fails, r2) = task::<()>(|unit| {
+            unit.execute("insert into t values ('half')", [])?;
+            unit.effects.count(Stat::Notes, 100);
+            unit.execute("insert into t values ('one')", [])?;
+            Ok(())
+        });
+        let (panics, r3) = task::<()>(|unit| {
+            unit.execute("insert into t values ('other half')", [])?;
+            panic!("on purpose")
+        });
+        let (two, r4) = insert("two");
+        run(&mut group, vec![one, fails, panics, two]);
+        assert!(r1.blocking_recv().unwrap().is_ok());
+        assert!(r2.blocking_recv().unwrap().is_err());
+        assert!(matches!(
+            r3.blocking_recv().unwrap(),
+            Err(StoreError::Internal(_))
+        ));
+        assert!(r4.blocking_recv().unwrap().is_ok());
+        assert_eq!(rows(&group), ["one", "two"]);
+        assert_eq!(group.published.stats()[&Stat::Notes], 2);
+    }
+
+    #[test]
+    fn a_full_disk_in_the_second_unit_stores_none_of_three() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut group = group(&dir);
+        let pages: i64 = group
+            .connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap();
+        group
+            .connection
+            .pragma_update(None, "max_page_count", pages + 20)
+            .unwrap();
+        let (one, r1) = insert("one");
+        let (big, r2) = task::<()>(|unit| {
+            // As a statement that swallows its error would do: the transaction may be gone all the same.
+            unit.execute("insert into t values (?1)", ["x".repeat(400_000)])?;
+            Ok(())
+        });
+        let (three, r3) = insert("three");
+        run(&mut group, vec![one, big, three]);
+        let answers = [
+            r1.blocking_recv().unwrap(),
+            r2.blocking_recv().unwrap(),
+            r3.blocking_recv().unwrap(),
+        ];
+        for answer in answers {
+            assert!(
+                matches!(answer, Err(StoreError::Unavailable(_))),
+                "{answer:?}"
+            );
+        }
+        assert!(rows(&group).is_empty());
+        assert!(!group.published.usable().0);
+        group
+            .connection
+            .pragma_update(None, "max_page_count", pages + 2000)
+            .unwrap();
+        let (again, reply) = insert("again");
+        run(&mut group, vec![again]);
+        assert!(reply.blocking_recv().unwrap().is_ok());
+        assert!(group.published.usable().0);
+    }
+
+    #[test]
+    fn a_transaction_that_is_gone_ends_the_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut group = group(&dir);
+        let (one, r1) = insert("one");
+        let (gone, r2) = task::<()>(|unit| {
+            unit.connection.execute_batch("rollback")?;
+            Ok(())
+        });
+        let (three, r3) = insert("three");
+        run(&mut group, vec![one, gone, three]);
+        assert!(r1.blocking_recv().unwrap().is_err());
+        assert!(r2.blocking_recv().unwrap().is_err());
+        assert!(r3.blocking_recv().unwrap().is_err());
+        assert!(rows(&group).is_empty());
+    }
+}

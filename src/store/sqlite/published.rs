@@ -1,0 +1,122 @@
+//! What the writer tells the rest of the process: counted facts, whether the file can be used, how full the queue is.
+//!
+//! **Invariant:** reading it never waits for the writer, and what counts what ever happened never falls.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::domain::{Stat, Timestamp};
+use crate::store::sqlite::unit::Effects;
+
+/// What the writer tells the rest of the process.
+#[derive(Debug)]
+pub(super) struct Published {
+    stats: Mutex<Arc<BTreeMap<Stat, i64>>>,
+    usable: AtomicBool,
+    checked_at: AtomicI64,
+    pub(super) depth: AtomicUsize,
+    pub(super) bytes: AtomicUsize,
+    recalls: AtomicI64,
+    recalls_empty: AtomicI64,
+}
+
+impl Published {
+    /// Zeros, and usable until something says otherwise.
+    pub(super) fn new() -> Self {
+        let zeros = Stat::all().into_iter().map(|stat| (stat, 0)).collect();
+        Self {
+            stats: Mutex::new(Arc::new(zeros)),
+            usable: AtomicBool::new(true),
+            checked_at: AtomicI64::new(0),
+            depth: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            recalls: AtomicI64::new(0),
+            recalls_empty: AtomicI64::new(0),
+        }
+    }
+
+    /// The counted facts.
+    pub(super) fn stats(&self) -> Arc<BTreeMap<Stat, i64>> {
+        Arc::clone(&lock(&self.stats))
+    }
+
+    /// Whether the file could be used at the last look, and when that was.
+    pub(super) fn usable(&self) -> (bool, Timestamp) {
+        (
+            self.usable.load(Ordering::Acquire),
+            Timestamp::from_millis(self.checked_at.load(Ordering::Acquire)),
+        )
+    }
+
+    /// Units waiting.
+    pub(super) fn depth(&self) -> usize {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// Counts a search; the next group writes it.
+    pub(super) fn count_recall(&self, empty: bool) {
+        self.recalls.fetch_add(1, Ordering::Relaxed);
+        if empty {
+            self.recalls_empty.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands the counted searches to the group that will write them.
+    pub(super) fn take_recalls(&self, effects: &mut Effects) {
+        effects.count(Stat::Recalls, self.recalls.swap(0, Ordering::Relaxed));
+        effects.count(
+            Stat::RecallsEmpty,
+            self.recalls_empty.swap(0, Ordering::Relaxed),
+        );
+    }
+
+    /// Whether searches were counted that no group has written.
+    pub(super) fn recalls_wait(&self) -> bool {
+        self.recalls.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes that the file could or could not be used just now.
+    pub(super) fn note_usable(&self, usable: bool) {
+        if self.usable.swap(usable, Ordering::AcqRel) != usable {
+            if usable {
+                tracing::info!("the store can be used again");
+            } else {
+                tracing::error!("the store cannot be used");
+            }
+        }
+        self.checked_at.store(wall_clock(), Ordering::Release);
+    }
+
+    /// Publishes the facts as they stand in the file; what never falls does not.
+    pub(super) fn publish(&self, fresh: &BTreeMap<Stat, i64>) {
+        let mut current = lock(&self.stats);
+        let next = Stat::all().into_iter().map(|stat| {
+            let value = fresh.get(&stat).copied().unwrap_or(0);
+            let before = current.get(&stat).copied().unwrap_or(0);
+            (
+                stat,
+                if stat.is_lifetime() {
+                    value.max(before)
+                } else {
+                    value
+                },
+            )
+        });
+        *current = Arc::new(next.collect());
+    }
+}
+
+/// Unix milliseconds for the age of the self-check. Not `Clock`: a fixed one would make health lie.
+#[expect(clippy::disallowed_methods, reason = "operational age, not data")]
+fn wall_clock() -> i64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Locks; a panic elsewhere leaves nothing half done behind these locks.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

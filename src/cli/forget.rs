@@ -7,16 +7,16 @@ use std::io::Write;
 
 use clap::Args;
 
-use crate::cli::{Failure, Session};
+use crate::cli::{Failure, Session, print_json};
 use crate::config::Global;
-use crate::domain::{EventId, HandoffId, Invalid, Name};
+use crate::domain::{DecisionId, EventId, HandoffId, Invalid, Name, NoteId};
 use crate::service::Error;
 use crate::store::Slice;
 
 /// Flags of `forget`.
 #[derive(Debug, Args)]
 pub(super) struct ForgetArgs {
-    /// An id: evt_… or sh_…
+    /// An id: evt_…, sh_…, dec_… or kn_…
     #[arg(required_unless_present_any = ["session", "whole_tenant"])]
     id: Option<String>,
     /// Forget this session with all it holds
@@ -55,14 +55,21 @@ pub(super) fn run(global: &Global, args: &ForgetArgs, out: &mut dyn Write) -> an
     } else {
         forget_one(&session, args.id.as_deref().unwrap_or_default())?;
     }
-    if services.scrub().is_err() {
-        // A running server empties the log within a second or two.
+    // A running server empties the log within a second or two.
+    let log_emptied = services.scrub().is_ok();
+    if session.json {
+        return print_json(
+            out,
+            &serde_json::json!({"forgotten": true, "log_emptied": log_emptied}),
+        );
+    }
+    if log_emptied {
+        writeln!(out, "forgotten")?;
+    } else {
         writeln!(
             out,
             "forgotten; the log is in use and will be emptied by the server"
         )?;
-    } else {
-        writeln!(out, "forgotten")?;
     }
     Ok(())
 }
@@ -73,8 +80,12 @@ fn forget_one(session: &Session, id: &str) -> anyhow::Result<()> {
         services.forget_event(caller, EventId::parse("ID", id)?)?
     } else if id.starts_with(HandoffId::PREFIX) {
         services.forget_handoff(caller, HandoffId::parse("ID", id)?)?
+    } else if id.starts_with(DecisionId::PREFIX) {
+        services.forget_decision(caller, DecisionId::parse("ID", id)?)?
+    } else if id.starts_with(NoteId::PREFIX) {
+        services.forget_note(caller, NoteId::parse("ID", id)?)?
     } else {
-        return Err(Invalid::new("ID", "does not begin with evt_ or sh_").into());
+        return Err(Invalid::new("ID", "does not begin with evt_, sh_, dec_ or kn_").into());
     };
     Ok(pending.wait().map_err(Error::from)?)
 }

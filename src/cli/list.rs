@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use crate::cli::{Session, one_line, print_json};
 use crate::config::Global;
+use crate::domain::decision::{Decision, DecisionFilter};
 use crate::domain::event::{Event, EventFilter};
 use crate::domain::handoff::{Handoff, HandoffFilter};
+use crate::domain::note::{Note, NoteFilter};
 use crate::domain::page::{List, Page, Paged};
 use crate::domain::{EventKind, Name};
 
@@ -19,6 +21,8 @@ use crate::domain::{EventKind, Name};
 enum What {
     Events,
     Handoffs,
+    Decisions,
+    Knowledge,
     Sessions,
     Projects,
 }
@@ -79,6 +83,15 @@ pub(super) fn run(global: &Global, args: &ListArgs, out: &mut dyn Write) -> anyh
             let rows = services.handoffs(caller, &filter, &page(List::Handoffs)?)?;
             print(&session, "handoffs", &rows, out, handoff_line)
         }
+        What::Decisions => {
+            let rows =
+                services.decisions(caller, &DecisionFilter::default(), &page(List::Decisions)?)?;
+            print(&session, "decisions", &rows, out, decision_line)
+        }
+        What::Knowledge => {
+            let rows = services.notes(caller, &NoteFilter::default(), &page(List::Notes)?)?;
+            print(&session, "knowledge", &rows, out, note_line)
+        }
         What::Sessions => {
             let rows = services.sessions(caller, &page(List::Sessions)?)?;
             print(&session, "sessions", &rows, out, |row| {
@@ -106,6 +119,21 @@ fn event_line(event: &Event) -> String {
         event.kind.as_str(),
         text
     )
+}
+
+fn decision_line(decision: &Decision) -> String {
+    let text = one_line(&decision.statement.decision, 100);
+    format!(
+        "{}  {}  {:10}  {text}",
+        decision.decision_id,
+        decision.ts,
+        decision.status.as_str()
+    )
+}
+
+fn note_line(note: &Note) -> String {
+    let text = one_line(&note.body.searchable(), 100);
+    format!("{}  {}  {text}", note.note_id, note.created_at)
 }
 
 fn handoff_line(handoff: &Handoff) -> String {

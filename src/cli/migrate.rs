@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use crate::app;
+use crate::cli::print_json;
 use crate::clock::Clock;
 use crate::config::{self, Global};
 use crate::service::Limits;
@@ -20,10 +21,9 @@ pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
         },
     )?;
     services.close();
-    Ok(writeln!(
-        out,
-        "{} has schema {}",
-        options.path.display(),
-        sqlite::schema_version()
-    )?)
+    let (path, schema) = (options.path.display().to_string(), sqlite::schema_version());
+    if global.json {
+        return print_json(out, &serde_json::json!({"path": path, "schema": schema}));
+    }
+    Ok(writeln!(out, "{path} has schema {schema}")?)
 }

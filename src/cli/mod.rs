@@ -18,11 +18,13 @@ use crate::service::{Error, Limits, Services};
 use crate::store::{OpenError, Role};
 
 mod config_command;
+mod decide;
 mod doctor;
 mod forget;
 mod handoff;
 mod list;
 mod migrate;
+mod note;
 mod recall;
 mod record;
 mod serve;
@@ -50,15 +52,19 @@ enum Command {
     Record(record::RecordArgs),
     /// Write a handoff for the next session
     Handoff(Box<handoff::HandoffArgs>),
+    /// Record a decision, or put it in the place of another
+    Decide(Box<decide::DecideArgs>),
+    /// Keep a fact or a lesson
+    Note(note::NoteArgs),
     /// Read what the next session should know
     WakeUp(wake_up::WakeUpArgs),
     /// Search everything remembered
     Recall(recall::RecallArgs),
-    /// List events, handoffs, sessions or projects
+    /// List events, handoffs, decisions, knowledge, sessions or projects
     List(list::ListArgs),
     /// Show one thing by its id
     Show(show::ShowArgs),
-    /// Forget an event, a handoff, a session or a whole tenant, for good
+    /// Forget one thing by its id, a session or a whole tenant, for good
     Forget(forget::ForgetArgs),
     /// Say what the file holds
     Status,
@@ -104,6 +110,8 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::Serve(args)) => serve::run(global, &args),
         Some(Command::Record(args)) => record::run(global, &args, &mut io::stdin().lock(), out),
         Some(Command::Handoff(args)) => handoff::run(global, &args, &mut io::stdin().lock(), out),
+        Some(Command::Decide(args)) => decide::run(global, &args, out),
+        Some(Command::Note(args)) => note::run(global, &args, out),
         Some(Command::WakeUp(args)) => wake_up::run(global, &args, out),
         Some(Command::Recall(args)) => recall::run(global, &args, out),
         Some(Command::List(args)) => list::run(global, &args, out),
@@ -137,7 +145,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         }
         if let Some(error) = cause.downcast_ref::<OpenError>() {
             return match error {
-                OpenError::NeedsMigration { .. } => 75,
+                OpenError::NeedsMigration { .. } | OpenError::Busy { .. } => 75,
                 OpenError::Unusable { .. } => 74,
             };
         }

@@ -150,22 +150,29 @@ fn report(
     before: usize,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    for (index, item) in items.iter().enumerate() {
-        match item {
-            BatchItem::Stored(receipt) if session.json => print_json(out, receipt)?,
-            BatchItem::Stored(receipt) => writeln!(out, "{}", receipt.event_id)?,
-            BatchItem::Refused(invalid) => {
-                writeln!(out, "refused event {}: {invalid}", before + index + 1)?
+    for (index, item) in (before..).zip(items) {
+        let refusal = match item {
+            BatchItem::Stored(receipt) if session.json => {
+                print_json(out, receipt)?;
+                continue;
             }
-            BatchItem::Conflict => writeln!(
-                out,
-                "refused event {}: another event has this id",
-                before + index + 1
-            )?,
+            BatchItem::Stored(receipt) => {
+                writeln!(out, "{}", receipt.event_id)?;
+                continue;
+            }
+            BatchItem::Refused(invalid) => invalid.to_string(),
+            BatchItem::Conflict => TAKEN.to_owned(),
+        };
+        if session.json {
+            print_json(out, &serde_json::json!({"index": index, "error": refusal}))?;
+        } else {
+            writeln!(out, "refused event {}: {refusal}", index + 1)?;
         }
     }
     Ok(())
 }
+
+const TAKEN: &str = "another event has this id";
 
 fn refused_so_far(items: &[BatchItem]) -> Option<Failure> {
     items.iter().find_map(|item| match item {
@@ -176,7 +183,7 @@ fn refused_so_far(items: &[BatchItem]) -> Option<Failure> {
         }),
         BatchItem::Conflict => Some(Failure {
             code: 5,
-            message: "not everything was recorded: another event has this id".to_owned(),
+            message: format!("not everything was recorded: {TAKEN}"),
         }),
     })
 }

@@ -8,12 +8,12 @@ use clap::Args;
 
 use crate::cli::{Session, print_json};
 use crate::config::Global;
-use crate::domain::{ArtifactId, ChunkId, EventId, HandoffId, Invalid};
+use crate::domain::{ArtifactId, ChunkId, DecisionId, EventId, HandoffId, Invalid, NoteId};
 
 /// Flags of `show`.
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// An id: evt_…, sh_…, chk_… or art_…
+    /// An id: evt_…, sh_…, dec_…, kn_…, chk_… or art_…
     id: String,
 }
 
@@ -27,6 +27,15 @@ pub(super) fn run(global: &Global, args: &ShowArgs, out: &mut dyn Write) -> anyh
     if starts(HandoffId::PREFIX) {
         return print_json(out, &services.handoff(caller, HandoffId::parse("ID", id)?)?);
     }
+    if starts(DecisionId::PREFIX) {
+        return print_json(
+            out,
+            &services.decision(caller, DecisionId::parse("ID", id)?)?,
+        );
+    }
+    if starts(NoteId::PREFIX) {
+        return print_json(out, &services.note(caller, NoteId::parse("ID", id)?)?);
+    }
     if starts(ChunkId::PREFIX) {
         return print_json(out, &services.chunk(caller, ChunkId::parse("ID", id)?)?);
     }
@@ -36,5 +45,9 @@ pub(super) fn run(global: &Global, args: &ShowArgs, out: &mut dyn Write) -> anyh
             &services.artifact(caller, ArtifactId::parse("ID", id)?)?,
         );
     }
-    Err(Invalid::new("ID", "does not begin with evt_, sh_, chk_ or art_").into())
+    Err(Invalid::new(
+        "ID",
+        "does not begin with evt_, sh_, dec_, kn_, chk_ or art_",
+    )
+    .into())
 }

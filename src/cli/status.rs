@@ -73,6 +73,12 @@ fn print_text(
     )?;
     writeln!(
         out,
+        "decisions {}",
+        sum(|stat| matches!(stat, Stat::Decisions(_)))
+    )?;
+    writeln!(out, "knowledge {}", sum(|stat| matches!(stat, Stat::Notes)))?;
+    writeln!(
+        out,
         "sessions  {}",
         sum(|stat| matches!(stat, Stat::Sessions))
     )?;

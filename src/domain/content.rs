@@ -37,6 +37,11 @@ pub type Redactions = BTreeMap<SecretKind, i64>;
 pub struct Fingerprint(pub [u8; 16]);
 
 impl Fingerprint {
+    /// The fingerprint of a cleaned request. What cannot be written as JSON cannot have come as JSON.
+    pub fn of_request(request: &impl serde::Serialize) -> Self {
+        Self::of(&serde_json::to_value(request).unwrap_or_default())
+    }
+
     /// The fingerprint of a JSON value, whatever the order of its keys.
     pub fn of(value: &Value) -> Self {
         let mut hash = Sha256::new();

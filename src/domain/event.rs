@@ -148,7 +148,7 @@ impl NewEvent {
             .as_deref()
             .map(|text| EventId::parse("event_id", text))
             .transpose()?;
-        let fingerprint = client_id.map(|_| fingerprint_of(&clean));
+        let fingerprint = client_id.map(|_| Fingerprint::of_request(&clean));
         let ts = clean.ts.unwrap_or(intake.now);
         let tags = clean.tags.unwrap_or_default();
         let kind = match clean.kind {
@@ -225,10 +225,6 @@ fn clean_draft(draft: EventDraft, cleaner: &mut Cleaner) -> Result<EventDraft, I
         content: cleaner.content(draft.content),
         ..draft
     })
-}
-
-fn fingerprint_of(draft: &impl Serialize) -> Fingerprint {
-    Fingerprint::of(&serde_json::to_value(draft).unwrap_or_default())
 }
 
 /// The chunks of an event with this content, time and tags.

@@ -51,7 +51,7 @@ impl Fields {
     /// The text indexed as `field`.
     pub fn get(&self, field: ChunkField) -> &str {
         match field {
-            ChunkField::Content => "",
+            ChunkField::Content | ChunkField::Decision | ChunkField::Note => "",
             ChunkField::Experienced => &self.experienced,
             ChunkField::Noticed => &self.noticed,
             ChunkField::Learned => &self.learned,
@@ -168,8 +168,7 @@ impl NewHandoff {
             .as_deref()
             .map(|text| HandoffId::parse("handoff_id", text))
             .transpose()?;
-        let fingerprint =
-            client_id.map(|_| Fingerprint::of(&serde_json::to_value(&clean).unwrap_or_default()));
+        let fingerprint = client_id.map(|_| Fingerprint::of_request(&clean));
         let significance = clean.significance.unwrap_or(DEFAULT_SIGNIFICANCE);
         if !(0.0..=1.0).contains(&significance) {
             return Err(Invalid::new("significance", "is not between 0 and 1"));
@@ -184,12 +183,12 @@ impl NewHandoff {
         let tags = clean.tags.unwrap_or_default();
         let (session, project) = (clean.session_id, clean.project_id);
         let fields = Fields {
-            experienced: clean.experienced.unwrap_or_default(),
-            noticed: clean.noticed.unwrap_or_default(),
-            learned: clean.learned.unwrap_or_default(),
-            story: clean.story.unwrap_or_default(),
-            becoming: clean.becoming.unwrap_or_default(),
-            remember: clean.remember.unwrap_or_default(),
+            experienced: said(clean.experienced),
+            noticed: said(clean.noticed),
+            learned: said(clean.learned),
+            story: said(clean.story),
+            becoming: said(clean.becoming),
+            remember: said(clean.remember),
         };
         check_fields(&fields)?;
         Ok(Self {
@@ -208,6 +207,12 @@ impl NewHandoff {
             redactions: cleaner.into_redactions(),
         })
     }
+}
+
+/// A text of white space says nothing.
+fn said(text: Option<String>) -> String {
+    text.filter(|text| !text.trim().is_empty())
+        .unwrap_or_default()
 }
 
 fn clean_draft(draft: HandoffDraft, cleaner: &mut Cleaner) -> Result<HandoffDraft, Invalid> {

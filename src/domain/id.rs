@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{Invalid, Timestamp};
+use crate::domain::{EntityType, Invalid, Timestamp};
 
 /// Sixteen random-looking bytes for a new id, ordered by `now`.
 fn fresh(now: Timestamp) -> [u8; 16] {
@@ -102,34 +102,24 @@ ids! {
 }
 
 impl ChunkId {
-    /// The id of chunk `ordinal` of the entity `owner`. It is derived, so that a short event, which has one chunk,
-    /// needs no further id in the store: chunk 0 of an event has the event's bytes, every other one a hash.
-    pub fn derive(owner: ChunkOwner, ordinal: u32) -> Self {
-        if let (ChunkOwner::Event(id), 0) = (owner, ordinal) {
-            return Self(*id.bytes());
+    /// The id of chunk `ordinal` of an entity. It is derived, so that a short event, which has one chunk, needs no
+    /// further id in the store: chunk 0 of an event has the event's bytes, every other one a hash.
+    pub fn derive(entity_type: EntityType, id: &[u8; 16], ordinal: u32) -> Self {
+        if (entity_type, ordinal) == (EntityType::Event, 0) {
+            return Self(*id);
         }
-        let (tag, bytes) = match &owner {
-            ChunkOwner::Event(id) => (b"evt", id.bytes()),
-            ChunkOwner::Handoff(id) => (b"sh_", id.bytes()),
-        };
         let digest = Sha256::new()
-            .chain_update(tag)
-            .chain_update(bytes)
+            .chain_update(entity_type.as_str())
+            .chain_update(id)
             .chain_update(ordinal.to_be_bytes())
             .finalize();
-        let mut id = [0; 16];
-        id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-        Self(id)
+        let mut bytes = [0; 16];
+        bytes
+            .iter_mut()
+            .zip(digest)
+            .for_each(|(to, from)| *to = from);
+        Self(bytes)
     }
-}
-
-/// The entity a chunk belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChunkOwner {
-    /// A chunk of an event.
-    Event(EventId),
-    /// A chunk of a handoff.
-    Handoff(HandoffId),
 }
 
 fn parse_hex(prefix: &str, text: &str) -> Option<[u8; 16]> {
@@ -181,12 +171,11 @@ mod tests {
 
     #[test]
     fn chunk_ids_differ_by_owner_and_ordinal() {
-        let bytes = [7; 16];
-        let event = ChunkOwner::Event(EventId::from_bytes(bytes));
-        let handoff = ChunkOwner::Handoff(HandoffId::from_bytes(bytes));
-        assert_eq!(ChunkId::derive(event, 0).bytes(), &bytes);
-        assert_ne!(ChunkId::derive(handoff, 0), ChunkId::derive(event, 0));
-        assert_ne!(ChunkId::derive(event, 1), ChunkId::derive(handoff, 1));
-        assert_ne!(ChunkId::derive(event, 1), ChunkId::derive(event, 2));
+        let id = [7; 16];
+        let chunk = |entity_type, ordinal| ChunkId::derive(entity_type, &id, ordinal);
+        assert_eq!(chunk(EntityType::Event, 0).bytes(), &id);
+        assert_ne!(chunk(EntityType::Handoff, 0), chunk(EntityType::Event, 0));
+        assert_ne!(chunk(EntityType::Event, 1), chunk(EntityType::Handoff, 1));
+        assert_ne!(chunk(EntityType::Event, 1), chunk(EntityType::Event, 2));
     }
 }

@@ -5,11 +5,13 @@
 pub mod caller;
 pub mod chunk;
 pub mod content;
+pub mod decision;
 pub mod event;
 pub mod handoff;
 pub mod id;
 pub mod invalid;
 pub mod name;
+pub mod note;
 pub mod pack;
 pub mod page;
 pub mod passage;
@@ -24,13 +26,13 @@ pub mod vocabulary;
 pub mod wake_up;
 
 pub use caller::{Caller, Via};
-pub use id::{ArtifactId, ChunkId, ChunkOwner, DecisionId, EventId, HandoffId, JobId, NoteId};
+pub use id::{ArtifactId, ChunkId, DecisionId, EventId, HandoffId, JobId, NoteId};
 pub use invalid::Invalid;
 pub use name::{Name, TenantId};
 pub use passage::NewChunk;
 pub use stat::Stat;
 pub use time::Timestamp;
 pub use vocabulary::{
-    ActorType, ArtifactKind, Channel, ChunkField, CompressionLevel, DecisionStatus, EntityType,
-    EventKind, JobType, Origin, Sensitivity,
+    ActorType, ArtifactKind, Channel, ChunkField, CompressionLevel, DecisionScope, DecisionStatus,
+    EntityType, EventKind, JobType, Origin, Sensitivity,
 };

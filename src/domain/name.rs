@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::domain::Invalid;
+use crate::domain::redact::redact;
 
 /// Longest tenant name, in bytes. It stands in URLs, headers and log lines.
 pub const MAX_TENANT_BYTES: usize = 128;
@@ -31,6 +32,12 @@ impl TenantId {
             return Err(Invalid::new(
                 field,
                 "is not 1 to 128 letters, digits or any of . _ : / @ -",
+            ));
+        }
+        if !redact(text).is_clean() {
+            return Err(Invalid::new(
+                field,
+                "looks like a secret; a tenant's name is stored as it is",
             ));
         }
         Ok(Self(text.to_owned()))

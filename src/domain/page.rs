@@ -25,6 +25,10 @@ pub enum List {
     Sessions = 3,
     /// Projects.
     Projects = 4,
+    /// Decisions.
+    Decisions = 5,
+    /// Knowledge notes.
+    Notes = 6,
 }
 
 /// Oldest or newest first.

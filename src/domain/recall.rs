@@ -168,6 +168,8 @@ pub struct Candidate {
     pub refs: Vec<String>,
     /// How carefully to handle it.
     pub sensitivity: Sensitivity,
+    /// What took its place, if it is a decision that no longer holds.
+    pub superseded_by: Option<String>,
 }
 
 /// One found memory.
@@ -186,6 +188,9 @@ pub struct Hit {
     pub ts: Timestamp,
     /// What it refers to.
     pub refs: Vec<String>,
+    /// What took its place, if it is a decision that no longer holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
     /// Why it was found.
     pub why: Why,
 }
@@ -242,6 +247,7 @@ pub fn rank(query: &RecallQuery, candidates: &Candidates) -> Vec<Hit> {
         score: round(score),
         ts: candidate.ts,
         refs: candidate.refs.clone(),
+        superseded_by: candidate.superseded_by.clone(),
         why: Why { matched },
     });
     within(hits, query.max_tokens)
@@ -343,6 +349,7 @@ mod tests {
             tags: vec![],
             refs: vec![],
             sensitivity: Sensitivity::None,
+            superseded_by: None,
         }
     }
 

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::content::Cleaner;
+use crate::domain::content::{Cleaner, Redactions};
 use crate::domain::event::check_tenant;
 use crate::domain::{Invalid, JobId, JobType, Name, TenantId, Timestamp};
 
@@ -35,6 +35,8 @@ pub struct NewSession {
     pub with_whom: Option<Name>,
     /// When it started.
     pub started_at: Timestamp,
+    /// What was taken out.
+    pub redactions: Redactions,
 }
 
 impl NewSession {
@@ -49,11 +51,13 @@ impl NewSession {
             |field, text: Option<&str>| Name::parse_opt(field, cleaner.text_opt(text).as_deref());
         let project = name("project_id", draft.project_id.as_deref())?;
         let with_whom = name("with_whom", draft.with_whom.as_deref())?;
+        let session = Name::parse("session_id", &cleaner.text(&draft.session_id))?;
         Ok(Self {
-            session: Name::parse("session_id", &cleaner.text(&draft.session_id))?,
+            session,
             project,
             with_whom,
             started_at: draft.started_at.unwrap_or(now),
+            redactions: cleaner.into_redactions(),
         })
     }
 }

@@ -130,6 +130,19 @@ vocabulary! {
         /// Another took its place.
         Superseded = 1 "superseded",
     }
+    /// How far a decision reaches.
+    DecisionScope {
+        /// The session it was made in.
+        Session = 0 "session",
+        /// One user.
+        User = 1 "user",
+        /// One project.
+        Project = 2 "project",
+        /// Every project of the tenant, as a rule.
+        Policy = 3 "policy",
+        /// Everything.
+        Global = 4 "global",
+    }
     /// What an artifact is.
     ArtifactKind {
         /// What a tool printed.
@@ -143,6 +156,10 @@ vocabulary! {
         Event = 0 "event",
         /// A handoff.
         Handoff = 1 "handoff",
+        /// A decision.
+        Decision = 2 "decision",
+        /// A knowledge note.
+        Knowledge = 3 "knowledge",
     }
     /// The parts of an entity that are indexed on their own.
     ChunkField {
@@ -160,6 +177,10 @@ vocabulary! {
         Becoming = 5 "becoming",
         /// What must not be forgotten.
         Remember = 6 "remember",
+        /// A decision with its reasons.
+        Decision = 7 "decision",
+        /// A note with its title.
+        Note = 8 "note",
     }
     /// Work that goes on after its answer.
     JobType {

@@ -9,8 +9,12 @@
 
 use serde::Serialize;
 
+use crate::domain::decision::Decision;
 use crate::domain::handoff::{Fields, Handoff, IdentityStatement};
-use crate::domain::{CompressionLevel, HandoffId, Name, Timestamp, token};
+use crate::domain::note::Note;
+use crate::domain::{
+    CompressionLevel, DecisionId, DecisionScope, HandoffId, Name, NoteId, Timestamp, token,
+};
 
 mod query;
 mod text;
@@ -31,9 +35,13 @@ pub const DEFAULT_RECENT: u32 = 3;
 pub const MAX_RECENT: u32 = 20;
 /// Most handoffs in *progressive*.
 pub const MAX_PROGRESSIVE: u32 = 20;
-/// Shares of the array budget: identity first, then recent, what is left for progressive.
-const IDENTITY_BYTES: usize = 2_048;
-const RECENT_BYTES: usize = 4_096;
+/// Most decisions, and most notes.
+pub const MAX_STANDING: u32 = 10;
+/// Shares of the array budget, in this order; *progressive* gets what is left.
+const IDENTITY_BYTES: usize = 1_536;
+const DECISION_BYTES: usize = 1_280;
+const NOTE_BYTES: usize = 1_280;
+const RECENT_BYTES: usize = 3_072;
 /// How much of an old handoff *progressive* shows when it has no shorter form yet, in bytes (about 60 tokens).
 const BRIEF_BYTES: usize = 240;
 
@@ -50,6 +58,10 @@ pub struct WakeUpFacts {
     pub older: Vec<Handoff>,
     /// The newest identity statements, newest first.
     pub identity: Vec<IdentityStatement>,
+    /// Active decisions: the standing ones (policy, global) first, then the newest.
+    pub decisions: Vec<Decision>,
+    /// Notes: pinned ones first, then the newest.
+    pub notes: Vec<Note>,
 }
 
 /// Totals over a tenant's, project's or person's sessions.
@@ -75,9 +87,9 @@ pub struct WakeUp {
     /// The newest identity statements, oldest first.
     pub identity_thread: Vec<IdentityStatement>,
     /// Decisions that hold.
-    pub recent_decisions: Vec<serde_json::Value>,
+    pub recent_decisions: Vec<DecisionBrief>,
     /// Notes worth having at hand.
-    pub knowledge: Vec<serde_json::Value>,
+    pub knowledge: Vec<NoteBrief>,
     /// The layers that were asked for.
     pub layers: Layers,
     /// Whether there is no handoff yet to wake up to.
@@ -154,6 +166,33 @@ pub struct Brief {
     pub text: String,
 }
 
+/// A decision of a wake-up; `GET /decisions/{id}` has its reasons.
+#[derive(Debug, Clone, Serialize)]
+pub struct DecisionBrief {
+    /// The decision.
+    pub decision_id: DecisionId,
+    /// When it was made.
+    pub ts: Timestamp,
+    /// How far it reaches.
+    pub scope: DecisionScope,
+    /// What was decided.
+    pub decision: String,
+}
+
+/// A note of a wake-up; `GET /knowledge/{id}` has the whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoteBrief {
+    /// The note.
+    pub note_id: NoteId,
+    /// Its heading.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What it says.
+    pub content: String,
+    /// Whether it is always shown.
+    pub pinned: bool,
+}
+
 /// Puts a wake-up together.
 pub fn assemble(query: &WakeUpQuery, facts: &WakeUpFacts) -> WakeUp {
     let mut room = MAX_ARRAYS_BYTES;
@@ -166,6 +205,12 @@ pub fn assemble(query: &WakeUpQuery, facts: &WakeUpFacts) -> WakeUp {
         &mut room,
     );
     identity.reverse();
+    let recent_decisions = fill(
+        facts.decisions.iter().map(decision_brief),
+        DECISION_BYTES,
+        &mut room,
+    );
+    let knowledge = fill(facts.notes.iter().map(note_brief), NOTE_BYTES, &mut room);
     let recent = query.has(Layer::Recent).then(|| {
         fill(
             facts
@@ -187,8 +232,8 @@ pub fn assemble(query: &WakeUpQuery, facts: &WakeUpFacts) -> WakeUp {
     WakeUp {
         last_handoff: facts.recent.first().cloned(),
         identity_thread: identity,
-        recent_decisions: Vec::new(),
-        knowledge: Vec::new(),
+        recent_decisions,
+        knowledge,
         layers: Layers {
             metadata,
             reflection: query.has(Layer::Reflection).then(Vec::new),
@@ -225,6 +270,24 @@ fn metadata_of(facts: &WakeUpFacts, room: &mut usize) -> Metadata {
         last_at: summary.last_at,
         with_whom: fill(facts.people.iter().cloned(), 512, room),
         topics: fill(summary.topics.iter().cloned(), 512, room),
+    }
+}
+
+fn decision_brief(decision: &Decision) -> DecisionBrief {
+    DecisionBrief {
+        decision_id: decision.decision_id,
+        ts: decision.ts,
+        scope: decision.scope,
+        decision: clip(&decision.statement.decision, BRIEF_BYTES),
+    }
+}
+
+fn note_brief(note: &Note) -> NoteBrief {
+    NoteBrief {
+        note_id: note.note_id,
+        title: note.body.title.as_deref().map(|title| clip(title, 80)),
+        content: clip(&note.body.content, BRIEF_BYTES),
+        pinned: note.body.pinned,
     }
 }
 
@@ -374,6 +437,7 @@ mod tests {
                 recent: (0..20).map(|day| handoff(day, &text)).collect(),
                 older: (0..20).map(|day| handoff(day, &text)).collect(),
                 identity: (0..30).map(|_| statement(&text)).collect(),
+                ..WakeUpFacts::default()
             };
             for max_tokens in [1, 50, 100, 2_000] {
                 let wake_up = assemble(&query(max_tokens), &facts);

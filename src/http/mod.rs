@@ -14,10 +14,12 @@ use crate::exec::Exec;
 use crate::metrics::{Metrics, RouteLabel};
 
 mod auth;
+mod decision;
 mod event;
 mod forget;
 mod handoff;
 mod middleware;
+mod note;
 mod operate;
 mod problem;
 mod recall;
@@ -90,6 +92,17 @@ pub const ROUTES: &[RouteLabel] = routes! {
     GET "/api/v1/sessions";
     DELETE "/api/v1/sessions/{id}";
     GET "/api/v1/projects";
+    POST "/api/v1/decisions";
+    GET "/api/v1/decisions";
+    GET "/api/v1/decisions/{id}";
+    DELETE "/api/v1/decisions/{id}";
+    POST "/api/v1/decisions/{id}/supersede";
+    POST "/api/v1/knowledge";
+    GET "/api/v1/knowledge";
+    GET "/api/v1/knowledge/{id}";
+    PATCH "/api/v1/knowledge/{id}";
+    DELETE "/api/v1/knowledge/{id}";
+    GET "/api/v1/stats";
     POST "/api/v1/recall";
     GET "/api/v1/search" as "/api/v1/recall";
     DELETE "/api/v1/tenants/{id}";
@@ -103,6 +116,8 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(operate::routes)
         .configure(event::routes)
         .configure(handoff::routes)
+        .configure(decision::routes)
+        .configure(note::routes)
         .configure(wake_up::routes)
         .configure(session::routes)
         .configure(recall::routes)

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::domain::page::{List, Page, Paged};
+use crate::domain::redact::redact;
 use crate::domain::{Caller, Channel, Invalid, TenantId, Timestamp};
 use crate::http::problem::Problem;
 use crate::http::{State, auth};
@@ -89,6 +90,16 @@ impl Ask {
             .map(|text| {
                 text.parse()
                     .map_err(|_| Invalid::new(name, "is not a number").into())
+            })
+            .transpose()
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+        self.text(name)
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| Invalid::new(name, "is neither true nor false").into())
             })
             .transpose()
     }
@@ -307,13 +318,14 @@ fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     Problem::Unparsable(Invalid::new("body", position("is not valid JSON", below)))
 }
 
-/// What serde says of a value that is of the wrong shape, without the position it adds.
+/// What serde says of a value that is of the wrong shape, without the position it adds. It quotes the value, so secrets
+/// are taken out.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text
         .rsplit_once(" at line ")
         .map_or(text.as_str(), |(text, _)| text);
-    text.chars().take(300).collect()
+    redact(text).text.chars().take(300).collect()
 }
 
 fn position(what: &str, error: &serde_json::Error) -> String {

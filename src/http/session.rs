@@ -1,9 +1,11 @@
-//! Sessions and projects.
+//! Sessions, projects, and what a tenant holds.
 //!
 //! **Invariant:** a session's id is the client's, so it is percent-encoded in a path.
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
+
+use serde_json::{Map, Value};
 
 use crate::domain::page::List;
 use crate::domain::session::SessionDraft;
@@ -15,7 +17,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/api/v1/session/start").route(web::post().to(start)))
         .service(web::resource("/api/v1/sessions").route(web::get().to(list)))
-        .service(web::resource("/api/v1/projects").route(web::get().to(projects)));
+        .service(web::resource("/api/v1/projects").route(web::get().to(projects)))
+        .service(web::resource("/api/v1/stats").route(web::get().to(stats)));
 }
 
 async fn start(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse, Problem> {
@@ -49,4 +52,30 @@ async fn projects(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem>
         .read(move |services| services.projects(&caller, &page))
         .await?;
     Ok(render_list("projects", &projects))
+}
+
+async fn stats(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
+    ask.only(&[])?;
+    let caller = ask.caller()?;
+    let tenant = caller.tenant.clone();
+    let stats = state
+        .exec
+        .read(move |services| services.tenant_stats(&caller))
+        .await?;
+    let mut body = Map::new();
+    body.insert("tenant_id".to_owned(), tenant.as_str().into());
+    for (stat, value) in stats {
+        match stat.key() {
+            (name, "") => drop(body.insert(name.to_owned(), value.into())),
+            (name, label) => {
+                let split = body
+                    .entry(name)
+                    .or_insert_with(|| Value::Object(Map::new()));
+                if let Value::Object(split) = split {
+                    split.insert(label.to_owned(), value.into());
+                }
+            }
+        }
+    }
+    Ok(HttpResponse::Ok().json(body))
 }

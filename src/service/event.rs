@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::domain::content::Fingerprint;
+use crate::domain::content::{Cleaner, Fingerprint};
 use crate::domain::event::{
     Artifact, Chunk, Event, EventDraft, EventFilter, EventReceipt, NewEvent,
 };
@@ -80,7 +80,7 @@ impl Services {
                 Err(invalid) => refusals.push(Some(invalid)),
             }
         }
-        let pending = if events.is_empty() {
+        let pending = if events.is_empty() && key.is_none() {
             Pending::done(Ok(Vec::new()))
         } else {
             self.store
@@ -167,6 +167,8 @@ pub(crate) fn idempotency_key(
     }
     let request =
         serde_json::to_value(request).map_err(|error| Error::Internal(Box::new(error)))?;
+    // After redaction, so that what is kept says nothing about a secret.
+    let request = Cleaner::default().value(request);
     Ok(IdempotencyKey {
         route,
         key: Fingerprint::of(&serde_json::Value::from(key)),

@@ -15,14 +15,17 @@ use crate::store::{Cause, Store, StoreError, Wait};
 
 pub use crate::store::Pending;
 
+mod decision;
 pub(crate) mod event;
 mod forget;
 mod handoff;
+mod note;
 mod operate;
 mod recall;
 mod session;
 mod wake_up;
 
+pub use decision::SuccessorDraft;
 pub use event::BatchItem;
 pub use forget::Bell;
 pub use operate::Readiness;
@@ -74,6 +77,7 @@ impl From<StoreError> for Error {
             StoreError::Overloaded => Self::Overloaded,
             StoreError::NotFound(what) => Self::NotFound(what),
             StoreError::Conflict(what) => Self::Conflict(what),
+            StoreError::Invalid(invalid) => Self::Invalid(invalid),
             StoreError::Unavailable(cause) => Self::Unavailable(cause),
             StoreError::Internal(cause) => Self::Internal(cause),
         }

@@ -2,9 +2,11 @@
 //!
 //! **Invariant:** announcing a session twice is announcing it once.
 
-use crate::domain::Caller;
+use std::collections::BTreeMap;
+
 use crate::domain::page::{Page, Paged};
 use crate::domain::session::{NewSession, Project, Session, SessionDraft};
+use crate::domain::{Caller, Stat};
 use crate::service::{Error, Pending, Services};
 
 impl Services {
@@ -36,5 +38,13 @@ impl Services {
     /// `Overloaded`, `Unavailable`.
     pub fn projects(&self, caller: &Caller, page: &Page) -> Result<Paged<Project>, Error> {
         Ok(self.store.projects(self.wait, &caller.tenant, page)?)
+    }
+
+    /// The counted facts of the caller's tenant; zeros for an unknown one.
+    ///
+    /// # Errors
+    /// `Overloaded`, `Unavailable`.
+    pub fn tenant_stats(&self, caller: &Caller) -> Result<BTreeMap<Stat, i64>, Error> {
+        Ok(self.store.tenant_stats(self.wait, &caller.tenant)?)
     }
 }

@@ -8,10 +8,7 @@
 //! **Invariant:** no engine's type is visible here, and no caller hands in a closure over a connection.
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::domain::content::Fingerprint;
 use crate::domain::event::{Artifact, Chunk, Event, EventFilter, EventReceipt, NewEvent};
@@ -24,105 +21,17 @@ use crate::domain::{
     ArtifactId, Caller, ChunkId, EventId, HandoffId, Name, Sensitivity, Stat, TenantId, Timestamp,
 };
 
+mod error;
 mod facts;
+mod ledger;
+mod options;
 mod pending;
 pub mod sqlite;
 
+pub use error::{Cause, OpenError, StoreError};
 pub use facts::{FileFacts, Finding, Health, PoolState, Slice};
+pub use options::{Durability, Options, Role, Wait};
 pub use pending::Pending;
-
-/// How a store is opened.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The file.
-    pub path: PathBuf,
-    /// What the process is.
-    pub role: Role,
-    /// Read-only connections of a server.
-    pub readers: u32,
-    /// How long a read waits for one of them before it is [`StoreError::Overloaded`].
-    pub reader_wait: Duration,
-    /// Whether an acknowledged write survives a power failure.
-    pub durability: Durability,
-    /// How long a write waits for other processes before it is [`StoreError::Unavailable`].
-    pub write_wait: Duration,
-}
-
-/// What opens a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The server: a writer thread, a pool of readers, migrations, checkpoints.
-    Server,
-    /// A command: one connection, nothing in the background; creates a missing file, never migrates an old one.
-    Command,
-}
-
-/// When a write counts as done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// After an fsync.
-    Full,
-    /// After the operating system has it: survives a crash of the process, not of the machine.
-    Normal,
-}
-
-/// Whether a read may wait for a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
-    /// Wait up to [`Options::reader_wait`].
-    Yes,
-    /// Answer [`StoreError::Overloaded`] at once, as an async worker has to.
-    No,
-}
-
-/// Why a store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// No room: the write queue is full or no reader came free.
-    #[error("the store is overloaded")]
-    Overloaded,
-    /// There is no such thing in this tenant.
-    #[error("no such {0}")]
-    NotFound(&'static str),
-    /// It contradicts what is stored.
-    #[error("{0}")]
-    Conflict(&'static str),
-    /// The file cannot be used now; nothing was stored.
-    #[error("the store cannot be used")]
-    Unavailable(#[source] Cause),
-    /// A fault of ours; nothing was stored.
-    #[error("the store failed")]
-    Internal(#[source] Cause),
-}
-
-/// What lies below a failure, for the log.
-pub type Cause = Box<dyn StdError + Send + Sync>;
-
-/// Why a store cannot be opened, in words for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file or its directory cannot be used.
-    #[error("{path}: {reason}", path = .path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        reason: String,
-        /// The fault below, if any.
-        #[source]
-        source: Option<Cause>,
-    },
-    /// The schema is older and this process may not migrate it.
-    #[error("{path} has schema {found}, this version needs {wanted}: run `agent-memory migrate`", path = .path.display())]
-    NeedsMigration {
-        /// The file.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-        /// Ours.
-        wanted: i64,
-    },
-}
 
 /// A client's `Idempotency-Key` and what it stands for.
 #[derive(Debug, Clone)]
@@ -416,6 +325,19 @@ impl Store {
     ) -> Result<Paged<Project>, StoreError> {
         let Self::Sqlite(engine) = self;
         engine.projects(wait, tenant, page)
+    }
+
+    /// The counted facts of one tenant; zeros for an unknown one.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn tenant_stats(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+    ) -> Result<BTreeMap<Stat, i64>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.tenant_stats(wait, tenant)
     }
 
     /// What a wake-up is made of. `relevant` names the older handoffs to show instead of the newest.

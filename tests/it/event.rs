@@ -14,9 +14,49 @@ fn a_recorded_event_is_read_back_as_it_was_sent() {
             "content": {"zeta": "keys stay in order", "alpha": [1, 2.5, null, true]}, "refs": ["src/gauge.rs"],
         }))
         .created();
-    insta::assert_snapshot!(settled(&receipt), @"");
-    let read = app.get(&format!("/api/v1/events/{}", made_id("evt", 7))).ok();
-    insta::assert_snapshot!(settled(&read), @"");
+    insta::assert_snapshot!(settled(&receipt), @r#"
+    {
+      "event_id": "evt_…",
+      "chunk_ids": [
+        "chk_…"
+      ]
+    }
+    "#);
+    let read = app
+        .get(&format!("/api/v1/events/{}", made_id("evt", 7)))
+        .ok();
+    insta::assert_snapshot!(settled(&read), @r#"
+    {
+      "event_id": "evt_…",
+      "tenant_id": "default",
+      "project_id": "tidewatch",
+      "session_id": "s1",
+      "ts": "2026-02-27T07:00:00.500Z",
+      "channel": "team",
+      "actor": {
+        "type": "agent",
+        "id": "planner"
+      },
+      "kind": "decision",
+      "sensitivity": "low",
+      "tags": [
+        "gauge",
+        "port"
+      ],
+      "content": {
+        "zeta": "keys stay in order",
+        "alpha": [
+          1,
+          2.5,
+          null,
+          true
+        ]
+      },
+      "refs": [
+        "src/gauge.rs"
+      ]
+    }
+    "#);
 }
 
 #[test]
@@ -53,7 +93,9 @@ fn a_nul_is_stored_as_the_replacement_character() {
     let receipt = app
         .record(json!({"session_id": "s\u{0}1", "tags": ["t\u{0}"], "content": {"te\u{0}xt": "a\u{0}b"}}))
         .created();
-    let read = app.get(&format!("/api/v1/events/{}", id(&receipt, "event_id"))).ok();
+    let read = app
+        .get(&format!("/api/v1/events/{}", id(&receipt, "event_id")))
+        .ok();
     assert_eq!(read["content"], json!({"te\u{fffd}xt": "a\u{fffd}b"}));
     assert_eq!(read["tags"], json!(["t\u{fffd}"]));
     assert_eq!(read["session_id"], "s\u{fffd}1");
@@ -71,16 +113,30 @@ fn the_same_id_with_the_same_content_gets_the_same_answer() {
             "channel": "private", "session_id": "s1", "event_id": "{}"}}"#,
         made_id("evt", 1)
     );
-    assert_eq!(app.post_bytes("/api/v1/events", other_order.as_bytes()).created(), first);
-    assert_eq!(app.get("/api/v1/events").ok()["events"].as_array().unwrap().len(), 1);
-    assert_eq!(app.metric("agent_memory_events_total{kind=\"message\"}"), 1.0);
+    assert_eq!(
+        app.post_bytes("/api/v1/events", other_order.as_bytes())
+            .created(),
+        first
+    );
+    assert_eq!(
+        app.get("/api/v1/events").ok()["events"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        app.metric("agent_memory_events_total{kind=\"message\"}"),
+        1.0
+    );
 }
 
 #[test]
 fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
     let app = TestApp::start();
     let event_id = made_id("evt", 1);
-    app.record(json!({"event_id": event_id, "content": {"text": "first"}})).created();
+    app.record(json!({"event_id": event_id, "content": {"text": "first"}}))
+        .created();
     for other in [
         json!({"event_id": event_id, "content": {"text": "second"}}),
         json!({"event_id": event_id, "content": {"text": "first"}, "session_id": "s2"}),
@@ -90,7 +146,13 @@ fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
     }
     let read = app.get(&format!("/api/v1/events/{event_id}")).ok();
     assert_eq!(read["content"]["text"], "first");
-    assert_eq!(app.get("/api/v1/sessions").ok()["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        app.get("/api/v1/sessions").ok()["sessions"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -102,12 +164,16 @@ fn a_list_is_ordered_by_time_and_then_by_insertion() {
         ("c", "2026-01-02T00:00:00Z"),
         ("a", "2026-01-01T00:00:00Z"),
     ] {
-        app.record(json!({"content": {"text": text}, "ts": ts})).created();
+        app.record(json!({"content": {"text": text}, "ts": ts}))
+            .created();
     }
     let order = |path: &str| -> String {
         let listed = app.get(path).ok();
         let events = listed["events"].as_array().unwrap();
-        events.iter().map(|event| id(&event["content"], "text")).collect()
+        events
+            .iter()
+            .map(|event| id(&event["content"], "text"))
+            .collect()
     };
     assert_eq!(order("/api/v1/events"), "abcd");
     assert_eq!(order("/api/v1/events?order=desc"), "dcba");
@@ -118,7 +184,9 @@ fn a_list_is_ordered_by_time_and_then_by_insertion() {
 fn paging_by_ones_shows_every_event_once_in_both_directions() {
     let app = TestApp::start();
     // All at the clock's time, but for two.
-    let mut expected: Vec<_> = (0..7).map(|index| app.say(&format!("event {index}"))).collect();
+    let mut expected: Vec<_> = (0..7)
+        .map(|index| app.say(&format!("event {index}")))
+        .collect();
     for (place, ts) in [(0, "2026-02-01T00:00:00Z"), (8, "2026-04-01T00:00:00Z")] {
         let receipt = app.record(json!({"ts": ts})).created();
         expected.insert(place, id(&receipt, "event_id"));
@@ -126,7 +194,9 @@ fn paging_by_ones_shows_every_event_once_in_both_directions() {
     for order in ["asc", "desc"] {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
-            let page = app.get(&format!("/api/v1/events?limit=1&order={order}{cursor}")).ok();
+            let page = app
+                .get(&format!("/api/v1/events?limit=1&order={order}{cursor}"))
+                .ok();
             seen.extend(texts(&page["events"], "event_id"));
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -148,7 +218,9 @@ fn paging_goes_on_where_it_was_while_others_write() {
     app.record(json!({"ts": "2026-01-01T00:00:00Z"})).created();
     let last = app.say("event 4");
     let cursor = id(&first, "next_cursor");
-    let rest = app.get(&format!("/api/v1/events?limit=10&cursor={cursor}")).ok();
+    let rest = app
+        .get(&format!("/api/v1/events?limit=10&cursor={cursor}"))
+        .ok();
     let rest = texts(&rest["events"], "event_id");
     assert_eq!(rest.len(), 3);
     assert_eq!(rest[2], last);
@@ -163,7 +235,8 @@ fn a_list_is_narrowed_by_session_kind_and_time() {
         ("s2", "message", "2026-01-03T00:00:00Z"),
         ("s 3/ü", "artifact", "2026-01-04T00:00:00Z"),
     ] {
-        app.record(json!({"session_id": session, "kind": kind, "ts": ts})).created();
+        app.record(json!({"session_id": session, "kind": kind, "ts": ts}))
+            .created();
     }
     for (query, count) in [
         ("session_id=s1", 2),
@@ -204,8 +277,14 @@ fn a_tool_result_of_ten_million_bytes_is_kept_whole_beside_its_event() {
     assert_eq!(artifact["bytes"], 10_000_000);
     assert_eq!(artifact["event_id"], event_id);
     assert_eq!(artifact["kind"], "tool_output");
-    assert_eq!(artifact["meta"], json!({"format": "text", "pointer": "/output"}));
-    assert!(artifact["text"] == output, "the artifact is not the text that was sent");
+    assert_eq!(
+        artifact["meta"],
+        json!({"format": "text", "pointer": "/output"})
+    );
+    assert!(
+        artifact["text"] == output,
+        "the artifact is not the text that was sent"
+    );
     assert!(app.metric("agent_memory_storage_bytes{type=\"text\"}") > 10_000_000.0);
 }
 
@@ -214,18 +293,28 @@ fn two_long_texts_are_kept_as_the_whole_content() {
     let app = TestApp::start();
     let content = json!({"a": "ä".repeat(40_000), "b": "ö".repeat(40_000), "n": 1});
     let receipt = app.record(json!({"content": content})).created();
-    let artifact = app.get(&format!("/api/v1/artifacts/{}", id(&receipt, "artifact_id"))).ok();
+    let artifact = app
+        .get(&format!(
+            "/api/v1/artifacts/{}",
+            id(&receipt, "artifact_id")
+        ))
+        .ok();
     assert_eq!(artifact["kind"], "blob");
     assert_eq!(artifact["meta"], json!({"format": "json"}));
     let whole: serde_json::Value = serde_json::from_str(&id(&artifact, "text")).unwrap();
-    assert!(whole == content, "the artifact is not the content that was sent");
+    assert!(
+        whole == content,
+        "the artifact is not the content that was sent"
+    );
 }
 
 #[test]
 fn a_text_larger_than_an_artifact_may_be_is_refused() {
     let app = TestApp::start_with(|config| config.max_artifact_bytes = 100_000);
-    app.record(json!({"content": {"text": "x".repeat(100_000)}})).created();
-    app.record(json!({"content": {"text": "x".repeat(100_001)}})).blames(422, "content");
+    app.record(json!({"content": {"text": "x".repeat(100_000)}}))
+        .created();
+    app.record(json!({"content": {"text": "x".repeat(100_001)}}))
+        .blames(422, "content");
 }
 
 #[test]
@@ -237,10 +326,15 @@ fn the_chunks_of_a_long_event_cover_its_text() {
     assert!(chunk_ids.len() >= 4, "{receipt}");
     let mut covered = 0;
     for (ordinal, chunk_id) in chunk_ids.iter().enumerate() {
-        let chunk = app.get(&format!("/api/v1/chunks/{}", chunk_id.as_str().unwrap())).ok();
+        let chunk = app
+            .get(&format!("/api/v1/chunks/{}", chunk_id.as_str().unwrap()))
+            .ok();
         assert_eq!(chunk["ordinal"], ordinal);
         assert_eq!(chunk["entity_id"], receipt["event_id"]);
-        assert_eq!((&chunk["type"], &chunk["field"]), (&json!("event"), &json!("content")));
+        assert_eq!(
+            (&chunk["type"], &chunk["field"]),
+            (&json!("event"), &json!("content"))
+        );
         let start = text.find(&id(&chunk, "text")).unwrap();
         assert!(start <= covered, "a gap before chunk {ordinal}");
         covered = start + id(&chunk, "text").len();
@@ -251,7 +345,11 @@ fn the_chunks_of_a_long_event_cover_its_text() {
 #[test]
 fn what_is_at_the_limit_is_taken_and_what_is_beyond_it_is_named() {
     let app = TestApp::start();
-    let tags = |count: usize| (0..count).map(|index| format!("t{index}")).collect::<Vec<_>>();
+    let tags = |count: usize| {
+        (0..count)
+            .map(|index| format!("t{index}"))
+            .collect::<Vec<_>>()
+    };
     for (good, bad, field) in [
         (json!({"tags": tags(64)}), json!({"tags": tags(65)}), "tags"),
         (
@@ -259,8 +357,16 @@ fn what_is_at_the_limit_is_taken_and_what_is_beyond_it_is_named() {
             json!({"tags": ["ok", "x".repeat(129)]}),
             "tags[1]",
         ),
-        (json!({"refs": tags(256)}), json!({"refs": tags(257)}), "refs"),
-        (json!({"refs": ["x".repeat(2048)]}), json!({"refs": ["x".repeat(2049)]}), "refs[0]"),
+        (
+            json!({"refs": tags(256)}),
+            json!({"refs": tags(257)}),
+            "refs",
+        ),
+        (
+            json!({"refs": ["x".repeat(2048)]}),
+            json!({"refs": ["x".repeat(2049)]}),
+            "refs[0]",
+        ),
         (
             json!({"session_id": "x".repeat(512)}),
             json!({"session_id": "x".repeat(513)}),
@@ -286,7 +392,11 @@ fn what_is_at_the_limit_is_taken_and_what_is_beyond_it_is_named() {
             json!({"content": {"n": vec![1; 200_000]}}),
             "content",
         ),
-        (json!({"ts": "0001-01-01T00:00:00Z"}), json!({"ts": "yesterday"}), "ts"),
+        (
+            json!({"ts": "0001-01-01T00:00:00Z"}),
+            json!({"ts": "yesterday"}),
+            "ts",
+        ),
     ] {
         app.record(good).created();
         app.record(bad).blames(422, field);
@@ -297,7 +407,9 @@ fn what_is_at_the_limit_is_taken_and_what_is_beyond_it_is_named() {
 fn a_tag_named_twice_is_kept_once() {
     let app = TestApp::start();
     let receipt = app.record(json!({"tags": ["a", " a ", "b"]})).created();
-    let read = app.get(&format!("/api/v1/events/{}", id(&receipt, "event_id"))).ok();
+    let read = app
+        .get(&format!("/api/v1/events/{}", id(&receipt, "event_id")))
+        .ok();
     assert_eq!(read["tags"], json!(["a", "b"]));
 }
 
@@ -312,23 +424,36 @@ fn an_unknown_id_is_not_found() {
     ] {
         assert_eq!(app.get(&path).problem(404)["code"], "not_found");
     }
-    app.delete(&format!("/api/v1/events/{}", made_id("evt", 9))).problem(404);
+    app.delete(&format!("/api/v1/events/{}", made_id("evt", 9)))
+        .problem(404);
 }
 
 #[test]
 fn sensitive_events_stay_out_of_public_and_agent_lists_and_secret_ones_out_of_all() {
     let app = TestApp::start();
     let ids = ["none", "low", "high", "secret"].map(|level| {
-        let receipt = app.record(json!({"sensitivity": level, "content": {"text": "quay"}})).created();
+        let receipt = app
+            .record(json!({"sensitivity": level, "content": {"text": "quay"}}))
+            .created();
         id(&receipt, "event_id")
     });
     for (channel, count) in [("public", 2), ("agent", 2), ("private", 3), ("team", 3)] {
         let listed = app.get(&format!("/api/v1/events?channel={channel}")).ok();
-        assert_eq!(texts(&listed["events"], "event_id"), ids[..count], "{channel}");
+        assert_eq!(
+            texts(&listed["events"], "event_id"),
+            ids[..count],
+            "{channel}"
+        );
         let found = app.recall_with(json!({"query": "quay", "channel": channel}));
         assert_eq!(found.len(), count, "{channel}");
     }
-    assert_eq!(app.get("/api/v1/events").ok()["events"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        app.get("/api/v1/events").ok()["events"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
     assert_eq!(app.recall("quay").len(), 3);
 }
 
@@ -336,12 +461,20 @@ fn sensitive_events_stay_out_of_public_and_agent_lists_and_secret_ones_out_of_al
 fn a_secret_event_is_read_by_its_id_alone_and_not_where_others_listen() {
     let app = TestApp::start();
     let long = "quay ".repeat(20_000);
-    let receipt = app.record(json!({"sensitivity": "secret", "content": {"text": long}})).created();
+    let receipt = app
+        .record(json!({"sensitivity": "secret", "content": {"text": long}}))
+        .created();
     let paths = [
         format!("/api/v1/events/{}", id(&receipt, "event_id")),
         format!("/api/v1/artifacts/{}", id(&receipt, "artifact_id")),
-        format!("/api/v1/chunks/{}", receipt["chunk_ids"][0].as_str().unwrap()),
-        format!("/api/v1/chunks/{}", receipt["chunk_ids"][1].as_str().unwrap()),
+        format!(
+            "/api/v1/chunks/{}",
+            receipt["chunk_ids"][0].as_str().unwrap()
+        ),
+        format!(
+            "/api/v1/chunks/{}",
+            receipt["chunk_ids"][1].as_str().unwrap()
+        ),
     ];
     for path in &paths {
         app.get(path).ok();
@@ -354,7 +487,9 @@ fn a_secret_event_is_read_by_its_id_alone_and_not_where_others_listen() {
 #[test]
 fn everything_is_there_after_a_restart() {
     let app = TestApp::start();
-    let receipt = app.record(json!({"content": {"text": "anemometer"}})).created();
+    let receipt = app
+        .record(json!({"content": {"text": "anemometer"}}))
+        .created();
     let path = format!("/api/v1/events/{}", id(&receipt, "event_id"));
     let before = app.get(&path).ok();
     app.recall("nothing of the kind");
@@ -362,7 +497,10 @@ fn everything_is_there_after_a_restart() {
     assert_eq!(app.get(&path).ok(), before);
     assert_eq!(app.recall("anemometer"), [id(&receipt, "event_id")]);
     let scrape = app.scrape();
-    assert_eq!(scrape.value("agent_memory_events_total{kind=\"message\"}"), 1.0);
+    assert_eq!(
+        scrape.value("agent_memory_events_total{kind=\"message\"}"),
+        1.0
+    );
     assert_eq!(scrape.value("agent_memory_events{kind=\"message\"}"), 1.0);
     assert_eq!(scrape.value("agent_memory_sessions"), 1.0);
     assert!(scrape.value("agent_memory_recalls_empty_total") >= 1.0);
@@ -373,7 +511,56 @@ fn a_body_needs_no_content_type_to_be_json() {
     let app = TestApp::start();
     // No content type is JSON, as the older clients send it.
     let draft = event(&json!({})).to_string();
-    app.send("POST", "/api/v1/events", &[], Some(draft.as_bytes())).created();
+    app.send("POST", "/api/v1/events", &[], Some(draft.as_bytes()))
+        .created();
     let typed = [("content-type", "Application/JSON; charset=utf-8")];
-    app.send("POST", "/api/v1/events", &typed, Some(draft.as_bytes())).created();
+    app.send("POST", "/api/v1/events", &typed, Some(draft.as_bytes()))
+        .created();
+}
+
+#[test]
+fn a_page_of_long_events_ends_early_and_goes_on() {
+    let app = TestApp::start();
+    let mut sent = Vec::new();
+    for _ in 0..8 {
+        let batch: Vec<_> = (0..20)
+            .map(|_| event(&json!({"content": {"text": "·".repeat(32_000)}})))
+            .collect();
+        let answer = app.post("/api/v1/events/batch", &json!(batch)).itemised();
+        sent.extend(texts(&answer["results"], "event_id"));
+    }
+    let (mut seen, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = app.get(&format!("/api/v1/events?limit=1000{cursor}"));
+        assert!(page.body.len() < 9 * 1024 * 1024);
+        let page = page.ok();
+        seen.extend(texts(&page["events"], "event_id"));
+        pages += 1;
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, sent);
+    assert_eq!(pages, 2);
+}
+
+#[test]
+fn writers_of_the_same_id_at_the_same_time_store_one_event() {
+    let app = TestApp::start();
+    let draft = json!({"event_id": made_id("evt", 1)});
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| app.record(draft.clone()).created()))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(
+        app.metric("agent_memory_events_total{kind=\"message\"}"),
+        1.0
+    );
 }

@@ -1,6 +1,7 @@
 //! A server in this process and a client that reads like English: `app.record(json!({…})).created()`.
 //!
-//! **Invariant:** every failure that a test looks at is checked to be a problem document first.
+//! **Invariant:** every failure that a test looks at is checked to be a problem document first, and a test in which
+//! the server answered with a 5xx fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -131,7 +132,11 @@ impl TestApp {
             Some(body) => self.agent.run(request.body(body).unwrap()),
         };
         let mut response = response.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        let body = response.body_mut().with_config().limit(64 << 20).read_to_vec();
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(64 << 20)
+            .read_to_vec();
         Answer {
             what: format!("{method} {}", path.chars().take(200).collect::<String>()),
             status: response.status().as_u16(),
@@ -206,7 +211,10 @@ impl TestApp {
     /// Records a plain event with this text; answers its id.
     #[track_caller]
     pub(crate) fn say(&self, text: &str) -> String {
-        id(&self.record(json!({"content": {"text": text}})).created(), "event_id")
+        id(
+            &self.record(json!({"content": {"text": text}})).created(),
+            "event_id",
+        )
     }
 
     /// Writes a handoff: a plain one with these members on top.
@@ -248,6 +256,19 @@ impl TestApp {
     #[track_caller]
     pub(crate) fn metric(&self, series: &str) -> f64 {
         self.scrape().value(series)
+    }
+}
+
+impl Drop for TestApp {
+    /// Whatever a test sent, no answer may have been a fault of the server's.
+    fn drop(&mut self) {
+        if std::thread::panicking() || self.running.is_none() {
+            return;
+        }
+        for (series, count) in self.scrape().series {
+            let fault = series.contains("status=\"5") || series.contains("status=\"other\"");
+            assert!(!fault || count == 0.0, "{series} {count}");
+        }
     }
 }
 
@@ -330,7 +351,10 @@ impl Answer {
     }
 
     fn lossy(&self) -> String {
-        String::from_utf8_lossy(&self.body).chars().take(2000).collect()
+        String::from_utf8_lossy(&self.body)
+            .chars()
+            .take(2000)
+            .collect()
     }
 
     /// Insists on a status.
@@ -375,13 +399,31 @@ impl Answer {
     #[track_caller]
     pub(crate) fn problem(&self, status: u16) -> Value {
         self.is(status);
-        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.what);
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.what
+        );
         let problem = self.json();
         assert_eq!(problem["status"], status, "{}", self.what);
         let code = problem["code"].as_str().unwrap();
-        assert_eq!(problem["type"], format!("/problems/{code}"), "{}", self.what);
-        assert!(!problem["title"].as_str().unwrap().is_empty(), "{}", self.what);
-        assert!(!problem["detail"].as_str().unwrap().is_empty(), "{}", self.what);
+        assert_eq!(
+            problem["type"],
+            format!("/problems/{code}"),
+            "{}",
+            self.what
+        );
+        assert!(
+            !problem["title"].as_str().unwrap().is_empty(),
+            "{}",
+            self.what
+        );
+        assert!(
+            !problem["detail"].as_str().unwrap().is_empty(),
+            "{}",
+            self.what
+        );
         assert_eq!(problem["error"], problem["detail"], "{}", self.what);
         let request_id = self.header("x-request-id");
         assert!(!request_id.is_empty(), "{}", self.what);
@@ -393,7 +435,11 @@ impl Answer {
     #[track_caller]
     pub(crate) fn blames(&self, status: u16, field: &str) {
         let problem = self.problem(status);
-        assert_eq!(problem["errors"][0]["field"], field, "{}: {problem}", self.what);
+        assert_eq!(
+            problem["errors"][0]["field"], field,
+            "{}: {problem}",
+            self.what
+        );
         assert!(!problem["errors"][0]["reason"].as_str().unwrap().is_empty());
     }
 }
@@ -474,16 +520,25 @@ fn merged(mut base: Value, over: &Value) -> Value {
 /// A text member.
 #[track_caller]
 pub(crate) fn id(value: &Value, key: &str) -> String {
-    value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value}")).to_owned()
+    value[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {key} in {value}"))
+        .to_owned()
 }
 
 /// The same text member of each item.
 #[track_caller]
 pub(crate) fn texts(items: &Value, key: &str) -> Vec<String> {
-    items.as_array().unwrap().iter().map(|item| id(item, key)).collect()
+    items
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| id(item, key))
+        .collect()
 }
 
-/// Indented JSON in which ids that the server made are replaced by their prefix, and running times by `0`.
+/// Indented JSON in which ids that the server made are replaced by their prefix, and what each run or
+/// version has of its own.
 pub(crate) fn settled(value: &Value) -> String {
     fn settle(value: &mut Value) {
         match value {
@@ -500,7 +555,7 @@ pub(crate) fn settled(value: &Value) -> String {
                 for (key, item) in map.iter_mut() {
                     match key.as_str() {
                         "uptime_seconds" => *item = json!(0),
-                        "request_id" => *item = json!("…"),
+                        "request_id" | "version" => *item = json!("…"),
                         _ => settle(item),
                     }
                 }

@@ -12,6 +12,10 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on has failed"
 )]
+#![allow(
+    clippy::too_many_lines,
+    reason = "an inline snapshot is part of its test"
+)]
 
 mod harness;
 mod process;
@@ -34,3 +38,5 @@ mod session;
 mod wake_up;
 
 // What lies beneath it: crashes, several processes, the rules of the house.
+mod crash;
+mod tidy;

@@ -48,20 +48,38 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
 
 /// An HTTP client that answers 4xx and 5xx like any other status.
 pub(crate) fn client() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into()
 }
 
 impl Server {
     /// Starts a server on `db` and waits until it answers.
     pub(crate) fn start(db: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let child = command(db)
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--log", "error"])
+            .args([
+                "serve",
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--log",
+                "error",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Self { child, base: format!("http://127.0.0.1:{port}"), agent: client() };
+        let server = Self {
+            child,
+            base: format!("http://127.0.0.1:{port}"),
+            agent: client(),
+        };
         wait_for("the server", || server.get("/health/live").map(|_| ()));
         server
     }
@@ -85,7 +103,10 @@ impl Server {
 
     /// SIGTERM, and how the server ended.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
-        let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        let sent = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
         assert!(sent.success());
         wait_for("the server's end", || self.child.try_wait().unwrap())
     }

@@ -10,8 +10,16 @@ use agent_memory::http::ROUTES;
 /// that a unit of work answers with.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["app", "clock", "config", "domain", "service", "store"]),
-    ("app", &["clock", "config", "exec", "http", "jobs", "metrics", "service", "store"]),
+    (
+        "cli",
+        &["app", "clock", "config", "domain", "service", "store"],
+    ),
+    (
+        "app",
+        &[
+            "clock", "config", "exec", "http", "jobs", "metrics", "service", "store",
+        ],
+    ),
     ("http", &["domain", "exec", "metrics", "service", "store"]),
     ("jobs", &["service", "store"]),
     ("exec", &["service"]),
@@ -45,7 +53,9 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 /// The module a file belongs to: the first folder or file name under `src`.
 fn module(path: &Path) -> String {
-    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let inside = path
+        .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .unwrap();
     let first = inside.iter().next().unwrap().to_string_lossy().into_owned();
     first.trim_end_matches(".rs").to_owned()
 }
@@ -58,10 +68,19 @@ fn dependencies_point_down() {
         if module == "lib" {
             continue;
         }
-        let (_, allowed) = MAY_USE.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module} is not in MAY_USE"));
-        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        let (_, allowed) = MAY_USE
+            .iter()
+            .find(|(name, _)| *name == module)
+            .unwrap_or_else(|| panic!("{module} is not in MAY_USE"));
+        for line in text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+        {
             for rest in line.split("crate::").skip(1) {
-                let used: String = rest.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect();
+                let used: String = rest
+                    .chars()
+                    .take_while(|char| char.is_alphanumeric() || *char == '_')
+                    .collect();
                 let known = MAY_USE.iter().any(|(name, _)| *name == used);
                 if known && used != module && !allowed.contains(&used.as_str()) {
                     wrong.push(format!("{}: {module} names {used}", path.display()));
@@ -75,11 +94,30 @@ fn dependencies_point_down() {
 #[test]
 fn every_file_says_what_it_is_and_what_it_is_not() {
     for (path, text) in sources() {
-        assert!(text.starts_with("//!"), "{} has no module doc", path.display());
-        let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
-        assert!(head.contains("**Invariant:**"), "{} names no invariant", path.display());
-        assert!(text.lines().count() <= MOST_LINES, "{} is longer than {MOST_LINES} lines", path.display());
-        assert!(!text.contains("super::super"), "{} climbs with super::super", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{} has no module doc",
+            path.display()
+        );
+        let head: String = text
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .collect();
+        assert!(
+            head.contains("**Invariant:**"),
+            "{} names no invariant",
+            path.display()
+        );
+        assert!(
+            text.lines().count() <= MOST_LINES,
+            "{} is longer than {MOST_LINES} lines",
+            path.display()
+        );
+        assert!(
+            !text.contains("super::super"),
+            "{} climbs with super::super",
+            path.display()
+        );
     }
 }
 
@@ -90,8 +128,14 @@ fn only_the_engine_knows_sqlite() {
             continue;
         }
         for word in ["rusqlite", "r2d2"] {
-            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-            assert!(!code.into_iter().any(|line| line.contains(word)), "{} names {word}", path.display());
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            assert!(
+                !code.into_iter().any(|line| line.contains(word)),
+                "{} names {word}",
+                path.display()
+            );
         }
     }
 }
@@ -100,19 +144,34 @@ fn only_the_engine_knows_sqlite() {
 fn metric_names_stand_in_metrics_alone() {
     for (path, text) in sources() {
         if module(&path) != "metrics" {
-            assert!(!text.contains("\"agent_memory_"), "{} names a metric", path.display());
+            assert!(
+                !text.contains("\"agent_memory_"),
+                "{} names a metric",
+                path.display()
+            );
         }
     }
 }
 
 #[test]
 fn the_readme_lists_every_route_and_no_other() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let listed: BTreeSet<(String, String)> = readme
         .lines()
         .filter(|line| line.starts_with("| `"))
-        .flat_map(|line| line.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
-        .filter_map(|route| route.split_once(' ').map(|(methods, path)| (methods.to_owned(), path.to_owned())))
+        .flat_map(|line| {
+            line.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter_map(|route| {
+            route
+                .split_once(' ')
+                .map(|(methods, path)| (methods.to_owned(), path.to_owned()))
+        })
         .filter(|(_, path)| path.starts_with('/'))
         .collect();
     let served: BTreeSet<(String, String)> = ROUTES
@@ -127,10 +186,24 @@ fn the_readme_lists_every_route_and_no_other() {
 fn the_readme_names_every_series() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    for (path, text) in sources().into_iter().filter(|(path, _)| module(path) == "metrics") {
-        for name in text.split('"').skip(1).step_by(2).filter(|text| text.starts_with("agent_memory_")) {
-            let known = name.chars().all(|char| char.is_ascii_lowercase() || char == '_');
-            assert!(!known || readme.contains(name), "{name} of {} is not in the README", path.display());
+    for (path, text) in sources()
+        .into_iter()
+        .filter(|(path, _)| module(path) == "metrics")
+    {
+        for name in text
+            .split('"')
+            .skip(1)
+            .step_by(2)
+            .filter(|text| text.starts_with("agent_memory_"))
+        {
+            let known = name
+                .chars()
+                .all(|char| char.is_ascii_lowercase() || char == '_');
+            assert!(
+                !known || readme.contains(name),
+                "{name} of {} is not in the README",
+                path.display()
+            );
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** says nothing that is not in the facts.
 
+use crate::domain::DecisionScope;
 use crate::domain::handoff::{Fields, IdentityStatement};
 use crate::domain::pack::Packer;
 use crate::domain::wake_up::{Layer, WakeUpFacts, WakeUpQuery, brief_text, clip};
@@ -15,6 +16,10 @@ pub(super) fn context_of(
     let mut packer = Packer::new(query.max_tokens);
     if query.has(Layer::Metadata) && facts.summary.sessions + facts.summary.handoffs > 0 {
         packer.line(&metadata_line(facts));
+    }
+    if facts.recent.is_empty() || !query.has(Layer::Recent) {
+        pack_decisions(&mut packer, facts);
+        pack_notes(&mut packer, facts);
     }
     if query.has(Layer::Recent) {
         for (index, handoff) in facts.recent.iter().enumerate() {
@@ -30,6 +35,8 @@ pub(super) fn context_of(
             );
             packer.section(&heading, |packer| pack_handoff(packer, &handoff.fields));
             if index == 0 {
+                pack_decisions(&mut packer, facts);
+                pack_notes(&mut packer, facts);
                 pack_identity(&mut packer, identity);
             }
         }
@@ -63,6 +70,38 @@ fn pack_handoff(packer: &mut Packer, fields: &Fields) {
     }
 }
 
+fn pack_decisions(packer: &mut Packer, facts: &WakeUpFacts) {
+    packer.section("\n## Decisions that hold", |packer| {
+        for decision in &facts.decisions {
+            let label = match decision.scope {
+                DecisionScope::Policy | DecisionScope::Global => {
+                    format!("- {} ({}): ", decision.ts.day(), decision.scope.as_str())
+                }
+                DecisionScope::Session | DecisionScope::User | DecisionScope::Project => {
+                    format!("- {}: ", decision.ts.day())
+                }
+            };
+            packer.passage(
+                &label,
+                &one_line(&clip(&decision.statement.decision, 400)),
+                12,
+            );
+        }
+    });
+}
+
+fn pack_notes(packer: &mut Packer, facts: &WakeUpFacts) {
+    packer.section("\n## Notes", |packer| {
+        for note in &facts.notes {
+            let label = note.body.title.as_ref().map_or_else(
+                || "- ".to_owned(),
+                |title| format!("- {}: ", one_line(title)),
+            );
+            packer.passage(&label, &one_line(&clip(&note.body.content, 400)), 12);
+        }
+    });
+}
+
 fn pack_identity(packer: &mut Packer, identity: &[IdentityStatement]) {
     packer.section("\n## Becoming", |packer| {
         let mut seen: Vec<&str> = Vec::new();
@@ -82,8 +121,9 @@ fn pack_identity(packer: &mut Packer, identity: &[IdentityStatement]) {
 fn metadata_line(facts: &WakeUpFacts) -> String {
     let summary = &facts.summary;
     let mut line = format!(
-        "{} sessions, {} handoffs",
-        summary.sessions, summary.handoffs
+        "{}, {}",
+        counted(summary.sessions, "session"),
+        counted(summary.handoffs, "handoff")
     );
     if let (Some(first), Some(last)) = (summary.first_at, summary.last_at) {
         line.push_str(&format!(", {} to {}", first.day(), last.day()));
@@ -102,4 +142,8 @@ fn metadata_line(facts: &WakeUpFacts) -> String {
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn counted(count: i64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -8,9 +8,9 @@ use crate::domain::content::{self, Content};
 use crate::domain::event::Chunk;
 use crate::domain::{ChunkField, ChunkId, EntityType, EventId, Sensitivity, TenantId, Timestamp};
 use crate::store::sqlite::error::damaged;
-use crate::store::sqlite::handoff;
 use crate::store::sqlite::rows::read_list;
 use crate::store::sqlite::unit::{find, tenant_no};
+use crate::store::sqlite::{decision, handoff, note};
 use crate::store::{StoreError, Wait};
 
 impl super::Sqlite {
@@ -58,6 +58,7 @@ pub(super) struct Passage {
     pub(super) tags: Vec<String>,
     pub(super) refs: Vec<String>,
     pub(super) sensitivity: Sensitivity,
+    pub(super) superseded_by: Option<String>,
 }
 
 /// Loads a passage; none if its entity is gone or being forgotten.
@@ -68,7 +69,7 @@ pub(super) fn load_passage(
     let row = find(
         connection,
         "select c.entity_type, c.entity_seq, c.field, c.byte_start, c.byte_end, c.ts, c.sensitivity from chunk c
-         join session s on s.session_no = c.session_no and s.forgotten_at is null where c.seq = ?1",
+         left join session s on s.session_no = c.session_no where c.seq = ?1 and s.forgotten_at is null",
         [seq],
         |row| {
             Ok((
@@ -87,6 +88,8 @@ pub(super) fn load_passage(
     let text = match entity_type {
         EntityType::Event => event_text(connection, entity_seq)?,
         EntityType::Handoff => handoff::field_text(connection, entity_seq, field)?,
+        EntityType::Decision => decision::text(connection, entity_seq)?,
+        EntityType::Knowledge => note::text(connection, entity_seq)?,
     };
     let Some(EntityText {
         id,
@@ -94,6 +97,7 @@ pub(super) fn load_passage(
         tags,
         refs,
         chunk_first,
+        superseded_by,
     }) = text
     else {
         return Ok(None);
@@ -116,6 +120,7 @@ pub(super) fn load_passage(
         tags,
         refs,
         sensitivity,
+        superseded_by,
     }))
 }
 
@@ -127,6 +132,8 @@ pub(super) struct EntityText {
     pub(super) tags: Vec<String>,
     pub(super) refs: Vec<String>,
     pub(super) chunk_first: i64,
+    /// What took its place, if it is a decision that no longer holds.
+    pub(super) superseded_by: Option<String>,
 }
 
 fn event_text(connection: &Connection, seq: i64) -> Result<Option<EntityText>, StoreError> {
@@ -144,5 +151,6 @@ fn event_text(connection: &Connection, seq: i64) -> Result<Option<EntityText>, S
         tags: read_list(row, 2)?,
         refs: read_list(row, 3)?,
         chunk_first: row.get(4)?,
+        superseded_by: None,
     }))
 }

@@ -6,20 +6,18 @@ use rusqlite::{Row, named_params};
 use serde_json::value::RawValue;
 
 use crate::domain::content::Content;
-use crate::domain::event::{
-    Actor, Artifact, Event, EventFilter, EventReceipt, NewEvent, chunks_of,
-};
+use crate::domain::event::{Actor, Event, EventFilter, EventReceipt, NewEvent, chunks_of};
 use crate::domain::page::{List, Page, Paged, Position};
 use crate::domain::{
-    ActorType, ArtifactId, ArtifactKind, Caller, Channel, ChunkId, ChunkOwner, EntityType, EventId,
-    EventKind, Name, Sensitivity, Stat, TenantId, Timestamp,
+    ActorType, ArtifactId, Caller, Channel, ChunkId, EntityType, EventId, EventKind, Name,
+    Sensitivity, Stat, TenantId, Timestamp,
 };
 use crate::store::sqlite::error::damaged;
-use crate::store::sqlite::idempotency;
 use crate::store::sqlite::passage::{self, Owner, Span};
 use crate::store::sqlite::rows::{empty, page_params, paged_sql, read_list, take_rows, write_list};
 use crate::store::sqlite::session::{self, Mention};
 use crate::store::sqlite::unit::{Unit, tenant_no};
+use crate::store::sqlite::{artifact, idempotency};
 use crate::store::{IdempotencyKey, Outcome, Pending, StoreError, Wait};
 
 const COLUMNS: &str = "select e.seq, e.id, p.project_id, s.session_id, e.ts, e.channel, e.actor_type, e.actor, e.kind,
@@ -89,7 +87,10 @@ impl super::Sqlite {
         let bytes = events.iter().map(NewEvent::text_bytes).sum::<i64>();
         self.write(usize::try_from(bytes).unwrap_or(usize::MAX), move |unit| {
             let tenant_no = unit.tenant_or_new(&tenant, now)?;
-            if let Some(receipt) = idempotency::find(unit, tenant_no, key.as_ref(), now)? {
+            if let Some(receipt) =
+                idempotency::find::<Vec<Outcome>>(unit, tenant_no, key.as_ref(), now)?
+            {
+                still_there(unit, tenant_no, &receipt)?;
                 return Ok(receipt);
             }
             let mut outcomes = Vec::with_capacity(events.len());
@@ -176,43 +177,6 @@ impl super::Sqlite {
             Ok(Paged::from_rows(List::Events, page, events))
         })
     }
-
-    pub(in crate::store) fn artifact(
-        &self,
-        wait: Wait,
-        tenant: &TenantId,
-        id: ArtifactId,
-    ) -> Result<Option<(Artifact, Sensitivity)>, StoreError> {
-        self.read(wait, |connection| {
-            let Some(tenant_no) = tenant_no(connection, tenant)? else {
-                return Ok(None);
-            };
-            let mut statement = connection.prepare_cached(
-                "select e.id, e.ts, a.kind, a.bytes, a.meta, a.body, e.sensitivity from artifact a
-                 join event e on e.seq = a.event_seq
-                 join session s on s.session_no = e.session_no and s.forgotten_at is null
-                 where a.tenant_no = ?1 and a.id = ?2",
-            )?;
-            let mut rows = statement.query((tenant_no, id.bytes()))?;
-            let Some(row) = rows.next()? else {
-                return Ok(None);
-            };
-            let artifact = Artifact {
-                artifact_id: id,
-                tenant_id: tenant.clone(),
-                event_id: EventId::from_bytes(row.get(0)?),
-                ts: Timestamp::from_millis(row.get(1)?),
-                kind: ArtifactKind::from_code(row.get(2)?)
-                    .ok_or_else(|| damaged("artifact kind"))?,
-                bytes: row.get(3)?,
-                meta: RawValue::from_string(row.get(4)?).map_err(|_| damaged("artifact meta"))?,
-                text: row.get(5)?,
-            };
-            let sensitivity =
-                Sensitivity::from_code(row.get(6)?).ok_or_else(|| damaged("sensitivity"))?;
-            Ok(Some((artifact, sensitivity)))
-        })
-    }
 }
 
 /// A list's statement. Filters that are absent are left out, so that SQLite picks the index that fits.
@@ -232,6 +196,20 @@ fn list_sql(by_session: bool, filter: &EventFilter, page: &Page) -> String {
     }
     conditions.push_str(" and e.sensitivity <= :clearance");
     paged_sql(COLUMNS, &conditions, "e.ts", "e.seq", page)
+}
+
+/// Refuses to repeat the receipt of a single event that was forgotten since. A batch's receipt is a report of its time.
+fn still_there(unit: &Unit<'_>, tenant_no: i64, receipt: &[Outcome]) -> Result<(), StoreError> {
+    let [Outcome::Stored(receipt)] = receipt else {
+        return Ok(());
+    };
+    let sql = "select 1 from event where tenant_no = ?1 and id = ?2";
+    match unit.find(sql, (tenant_no, receipt.event_id.bytes()), |_| Ok(()))? {
+        Some(()) => Ok(()),
+        None => Err(StoreError::Conflict(
+            "the event of this Idempotency-Key was forgotten since",
+        )),
+    }
 }
 
 /// Stores one event, unless its id is taken.
@@ -282,57 +260,30 @@ fn record(
         },
     )?;
     let seq = unit.connection.last_insert_rowid();
-    store_artifact(unit, tenant_no, seq, event)?;
+    artifact::insert(unit, tenant_no, seq, event)?;
     let owner = Owner {
         tenant_no,
-        id: ChunkOwner::Event(event.id),
+        id: *event.id.bytes(),
         entity_type: EntityType::Event,
         entity_seq: seq,
-        session_no,
+        session_no: Some(session_no),
         project_no,
         ts: event.ts,
         sensitivity: event.sensitivity,
     };
     passage::insert(unit, &owner, span, &event.chunks)?;
     session::count(unit, session_no, 1, 0)?;
-    unit.effects.count(Stat::EventsRecorded(event.kind), 1);
-    unit.effects.count(Stat::Events(event.kind), 1);
-    unit.effects.count(Stat::TextBytes, event.text_bytes());
+    unit.effects
+        .count(tenant_no, Stat::EventsRecorded(event.kind), 1);
+    unit.effects.count(tenant_no, Stat::Events(event.kind), 1);
+    unit.effects
+        .count(tenant_no, Stat::TextBytes, event.text_bytes());
     for (kind, count) in &event.redactions {
-        unit.effects.count(Stat::Redactions(*kind), *count);
+        unit.effects
+            .count(tenant_no, Stat::Redactions(*kind), *count);
     }
     let artifact_id = event.artifact.as_ref().map(|artifact| artifact.id);
     Ok(Outcome::Stored(receipt(event.id, span, artifact_id)))
-}
-
-fn store_artifact(
-    unit: &Unit<'_>,
-    tenant_no: i64,
-    event_seq: i64,
-    event: &NewEvent,
-) -> rusqlite::Result<()> {
-    let Some(artifact) = &event.artifact else {
-        return Ok(());
-    };
-    unit.execute(
-        "insert into artifact (tenant_no, id, event_seq, kind, bytes, meta, body)
-         values (:tenant_no, :id, :event_seq, :kind, :bytes, :meta, :body)",
-        named_params! {
-            ":tenant_no": tenant_no,
-            ":id": artifact.id.bytes(),
-            ":event_seq": event_seq,
-            ":kind": artifact.kind.code(),
-            ":bytes": i64::try_from(artifact.body.len()).unwrap_or(i64::MAX),
-            ":meta": artifact.meta.to_string(),
-            ":body": artifact.body,
-        },
-    )?;
-    let artifact_seq = unit.connection.last_insert_rowid();
-    unit.execute(
-        "update event set artifact_seq = ?2 where seq = ?1",
-        (event_seq, artifact_seq),
-    )?;
-    Ok(())
 }
 
 /// What an earlier write made of this id.
@@ -379,7 +330,7 @@ fn earlier(
 fn receipt(event_id: EventId, span: Span, artifact_id: Option<ArtifactId>) -> EventReceipt {
     let count = u32::try_from(span.count).unwrap_or(0);
     let chunk_ids = (0..count)
-        .map(|ordinal| ChunkId::derive(ChunkOwner::Event(event_id), ordinal))
+        .map(|ordinal| ChunkId::derive(EntityType::Event, event_id.bytes(), ordinal))
         .collect();
     EventReceipt {
         event_id,
@@ -418,8 +369,8 @@ pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<()
     }
     unit.execute("delete from event where seq = ?1", [seq])?;
     session::count(unit, session_no, -1, 0)?;
-    unit.effects.count(Stat::Events(kind), -1);
-    unit.effects.count(Stat::TextBytes, -bytes);
+    unit.effects.count(tenant_no, Stat::Events(kind), -1);
+    unit.effects.count(tenant_no, Stat::TextBytes, -bytes);
     Ok(())
 }
 

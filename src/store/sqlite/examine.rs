@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use crate::domain::terms;
+use crate::domain::{CompressionLevel, DecisionStatus, EventKind, terms};
+use crate::store::sqlite::stat::stored_stats;
 use crate::store::sqlite::turn::beside;
 use crate::store::{FileFacts, Finding, StoreError, Wait};
 
@@ -59,55 +60,58 @@ fn integrity(connection: &Connection) -> Finding {
     }
 }
 
+/// What each kept count should be. One column: name, label as the store's code or null, count.
+const COUNTS: &str = "select 'events', kind, count(*) from event group by kind
+     union all select 'handoffs', compression_level, count(*) from handoff group by compression_level
+     union all select 'decisions', status, count(*) from decision group by status
+     union all select 'notes', null, count(*) from note
+     union all select 'sessions', null, count(*) from session
+     union all select 'text_bytes', null,
+         (select coalesce(sum(octet_length(content)), 0) from event)
+         + (select coalesce(sum(bytes), 0) from artifact)
+         + (select coalesce(sum(octet_length(experienced || noticed || learned || story || becoming || remember
+               || coalesce(summary, '') || coalesce(quick_ref, ''))), 0) from handoff)
+         + (select coalesce(sum(octet_length(content || coalesce(title, ''))), 0) from note)
+         + (select coalesce(sum(octet_length(decision)), 0) from decision)
+         + (select coalesce(sum(octet_length(item.value)), 0) from decision d,
+               json_each(json_array(d.rationale, d.constraints, d.alternatives, d.consequences)) list,
+               json_each(coalesce(list.value, '[]')) item)";
+
 /// The counts that writes keep, against counting.
 fn stat_rows(connection: &Connection) -> Result<Finding, StoreError> {
-    let mut counted: BTreeMap<(String, String), i64> = BTreeMap::new();
-    for (name, sql) in [
-        ("events", "select kind, count(*) from event group by kind"),
-        (
-            "handoffs",
-            "select compression_level, count(*) from handoff group by compression_level",
-        ),
-    ] {
-        let mut statement = connection.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let code: i64 = row.get(0)?;
-            let word = match name {
-                "events" => {
-                    crate::domain::EventKind::from_code(code).map(crate::domain::EventKind::as_str)
-                }
-                _ => crate::domain::CompressionLevel::from_code(code)
-                    .map(crate::domain::CompressionLevel::as_str),
-            };
-            counted.insert(
-                (name.to_owned(), word.unwrap_or("?").to_owned()),
-                row.get(1)?,
-            );
+    let kept = stored_stats(connection)?;
+    let mut counted: BTreeMap<(String, &'static str), i64> = BTreeMap::new();
+    let mut statement = connection.prepare(COUNTS)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, code): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
+        let label = code.map_or(Some(""), |code| match name.as_str() {
+            "events" => EventKind::from_code(code).map(EventKind::as_str),
+            "handoffs" => CompressionLevel::from_code(code).map(CompressionLevel::as_str),
+            _ => DecisionStatus::from_code(code).map(DecisionStatus::as_str),
+        });
+        counted.insert((name, label.unwrap_or("?")), row.get(2)?);
+    }
+    let mut wrong = Vec::new();
+    for (stat, value) in kept.iter().filter(|(stat, _)| !stat.is_lifetime()) {
+        let (name, label) = stat.key();
+        let count = counted.get(&(name.to_owned(), label)).copied().unwrap_or(0);
+        if *value != count {
+            wrong.push(format!("{name} {label}: kept {value}, counted {count}"));
         }
     }
-    let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    counted.insert(
-        ("sessions".to_owned(), String::new()),
-        one("select count(*) from session")?,
-    );
-    let text = one(
-        "select (select coalesce(sum(length(cast(content as blob))), 0) from event)
-              + (select coalesce(sum(bytes), 0) from artifact)
-              + (select coalesce(sum(length(cast(experienced || noticed || learned || story || becoming || remember
-                     || coalesce(summary, '') || coalesce(quick_ref, '') as blob))), 0) from handoff)",
+    let split: i64 = connection.query_row(
+        "select count(*) from (
+             select name, label, sum(value) as total from tenant_stat group by name, label
+         ) t join stat s using (name, label)
+         where t.total <> s.value and s.name in ('events', 'handoffs', 'decisions', 'notes', 'sessions', 'text_bytes')",
+        [],
+        |row| row.get(0),
     )?;
-    counted.insert(("text_bytes".to_owned(), String::new()), text);
-    let mut wrong = Vec::new();
-    for ((name, label), count) in &counted {
-        let kept: i64 = connection.query_row(
-            "select coalesce(sum(value), 0) from stat where name = ?1 and label = ?2",
-            (name, label),
-            |row| row.get(0),
-        )?;
-        if kept != *count {
-            wrong.push(format!("{name} {label}: kept {kept}, counted {count}"));
-        }
+    if split > 0 {
+        wrong.push(format!(
+            "{split} counts of the tenants do not add up to the store's"
+        ));
     }
     let detail = if wrong.is_empty() {
         "every kept count equals what is there".to_owned()
@@ -125,12 +129,15 @@ fn stat_rows(connection: &Connection) -> Result<Finding, StoreError> {
 fn chunk_rows(connection: &Connection) -> Result<Finding, StoreError> {
     let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let expected = one(
-        "select (select coalesce(sum(chunk_count), 0) from event) + (select coalesce(sum(chunk_count), 0) from handoff)",
+        "select (select coalesce(sum(chunk_count), 0) from event) + (select coalesce(sum(chunk_count), 0) from handoff)
+              + (select coalesce(sum(chunk_count), 0) from decision) + (select coalesce(sum(chunk_count), 0) from note)",
     )?;
     let found = one("select count(*) from chunk")?;
     let orphans = one(
         "select count(*) from chunk c where (c.entity_type = 0 and not exists (select 1 from event e where e.seq = c.entity_seq))
-            or (c.entity_type = 1 and not exists (select 1 from handoff h where h.seq = c.entity_seq))",
+            or (c.entity_type = 1 and not exists (select 1 from handoff h where h.seq = c.entity_seq))
+            or (c.entity_type = 2 and not exists (select 1 from decision d where d.seq = c.entity_seq))
+            or (c.entity_type = 3 and not exists (select 1 from note n where n.seq = c.entity_seq))",
     )?;
     let drifted = one(
         "select count(*) from tenant t where (t.passages, t.words) is not

@@ -170,7 +170,10 @@ fn lock_exclusive(path: &Path, presence: &File) -> Result<(), OpenError> {
     });
     match taken {
         Ok(true) => Ok(()),
-        Ok(false) => Err(refuse(path, "other processes use it; stop them first")),
+        Ok(false) => Err(OpenError::Busy {
+            path: path.to_owned(),
+            reason: "other processes use it; stop them first",
+        }),
         Err(error) => Err(refuse(
             path,
             format!("its lock file cannot be locked: {error}"),
@@ -188,10 +191,10 @@ fn lock_shared(path: &Path, presence: &File) -> Result<(), OpenError> {
     });
     match taken {
         Ok(true) => Ok(()),
-        Ok(false) => Err(refuse(
-            path,
-            "another process is creating or migrating it; try again when it is done",
-        )),
+        Ok(false) => Err(OpenError::Busy {
+            path: path.to_owned(),
+            reason: "another process is creating or migrating it; try again when it is done",
+        }),
         Err(error) => Err(refuse(
             path,
             format!("its lock file cannot be locked: {error}"),

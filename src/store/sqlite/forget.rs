@@ -11,14 +11,17 @@ use std::time::{Duration, Instant};
 use rusqlite::named_params;
 
 use crate::domain::session::Job;
-use crate::domain::{JobId, JobType, Name, Stat, TenantId, Timestamp};
+use crate::domain::{JobId, JobType, Name, Sensitivity, Stat, TenantId, Timestamp};
 use crate::store::sqlite::session::{Delta, session_no, total};
 use crate::store::sqlite::unit::Unit;
-use crate::store::sqlite::{event, handoff};
+use crate::store::sqlite::{decision, event, handoff, note};
 use crate::store::{Pending, Slice, StoreError};
 
 /// How long one slice may hold the writer. From the contract.
 const SLICE: Duration = Duration::from_millis(5);
+
+/// Takes one entity of a tenant out of every table and the index.
+type Forget = fn(&mut Unit<'_>, i64, i64) -> Result<(), StoreError>;
 
 impl super::Sqlite {
     pub(in crate::store) fn forget_session(
@@ -107,6 +110,29 @@ fn open_job(
     Ok(Job { job_id, job_type })
 }
 
+/// Takes a tenant's decisions and notes out until the time is up.
+fn slice_ledger(unit: &mut Unit<'_>, tenant_no: i64, begun: Instant) -> Result<Slice, StoreError> {
+    let kinds: [(&str, Forget); 2] = [
+        (
+            "select seq from decision where tenant_no = ?1 limit 1",
+            decision::forget,
+        ),
+        (
+            "select seq from note where tenant_no = ?1 limit 1",
+            note::forget,
+        ),
+    ];
+    for (next, forget) in kinds {
+        while let Some(seq) = unit.find(next, [tenant_no], |row| row.get(0))? {
+            forget(unit, tenant_no, seq)?;
+            if begun.elapsed() >= SLICE {
+                return Ok(Slice::More);
+            }
+        }
+    }
+    Ok(Slice::Done)
+}
+
 /// Takes entities of a session out until the time is up.
 fn slice_session(
     unit: &mut Unit<'_>,
@@ -114,7 +140,6 @@ fn slice_session(
     session_no: i64,
     begun: Instant,
 ) -> Result<Slice, StoreError> {
-    type Forget = fn(&mut Unit<'_>, i64, i64) -> Result<(), StoreError>;
     let kinds: [(&str, Forget); 2] = [
         (
             "select seq from event where tenant_no = ?1 and session_no = ?2 limit 1",
@@ -149,12 +174,13 @@ fn slice_session(
             tenant_no,
             project_no,
             with_whom.as_ref(),
+            Sensitivity::None,
             Delta {
                 sessions: -1,
                 ..Delta::default()
             },
         )?;
-        unit.effects.count(Stat::Sessions, -1);
+        unit.effects.count(tenant_no, Stat::Sessions, -1);
     }
     Ok(Slice::Done)
 }
@@ -169,9 +195,13 @@ fn slice_tenant(unit: &mut Unit<'_>, tenant_no: i64, begun: Instant) -> Result<S
             return Ok(Slice::More);
         }
     }
+    if slice_ledger(unit, tenant_no, begun)? == Slice::More {
+        return Ok(Slice::More);
+    }
     for sql in [
         "delete from idempotency where tenant_no = ?1",
         "delete from summary where tenant_no = ?1",
+        "delete from tenant_stat where tenant_no = ?1",
         "delete from project where tenant_no = ?1",
     ] {
         unit.execute(sql, [tenant_no])?;

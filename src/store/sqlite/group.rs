@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::Stat;
 use crate::store::sqlite::published::Published;
+use crate::store::sqlite::stat::stored_stats;
 use crate::store::sqlite::turn::Turn;
 use crate::store::sqlite::unit::{Effects, Unit, find};
 use crate::store::{Pending, StoreError};
@@ -80,6 +81,7 @@ where
                 StoreError::Overloaded
                 | StoreError::NotFound(_)
                 | StoreError::Conflict(_)
+                | StoreError::Invalid(_)
                 | StoreError::Internal(_),
             ) => Verdict::Undo,
         };
@@ -225,7 +227,7 @@ impl Group {
             self.published.take_recalls(&mut effects);
             let finish = || -> rusqlite::Result<BTreeMap<Stat, i64>> {
                 effects.flush(&self.connection)?;
-                let stats = read_stats(&self.connection)?;
+                let stats = stored_stats(&self.connection)?;
                 self.connection.execute_batch("commit")?;
                 Ok(stats)
             };
@@ -249,7 +251,7 @@ impl Group {
             .pragma_query_value(None, "data_version", |row| row.get(0))?;
         if version != self.seen_version {
             self.seen_version = version;
-            let stats = read_stats(&self.connection)?;
+            let stats = stored_stats(&self.connection)?;
             self.published.publish(&stats);
         }
         Ok(())
@@ -323,30 +325,6 @@ fn run_unit(
     step("release unit")
 }
 
-/// The counted facts as they stand in the file.
-pub(super) fn read_stats(connection: &Connection) -> rusqlite::Result<BTreeMap<Stat, i64>> {
-    let mut statement = connection.prepare_cached("select name, label, value from stat")?;
-    let mut rows = statement.query([])?;
-    let mut by_key = std::collections::HashMap::new();
-    while let Some(row) = rows.next()? {
-        by_key.insert(
-            (row.get::<_, String>(0)?, row.get::<_, String>(1)?),
-            row.get::<_, i64>(2)?,
-        );
-    }
-    let value = |stat: Stat| {
-        let (name, label) = stat.key();
-        by_key
-            .get(&(name.to_owned(), label.to_owned()))
-            .copied()
-            .unwrap_or(0)
-    };
-    Ok(Stat::all()
-        .into_iter()
-        .map(|stat| (stat, value(stat)))
-        .collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,7 +359,7 @@ mod tests {
     fn insert(x: &'static str) -> (Box<dyn Task>, Reply<()>) {
         task(move |unit| {
             unit.execute("insert into t values (?1)", [x])?;
-            unit.effects.count(Stat::Notes, 1);
+            unit.effects.count(1, Stat::Notes, 1);
             Ok(())
         })
     }
@@ -413,7 +391,7 @@ mod tests {
         let (one, r1) = insert("one");
         let (fails, r2) = task::<()>(|unit| {
             unit.execute("insert into t values ('half')", [])?;
-            unit.effects.count(Stat::Notes, 100);
+            unit.effects.count(1, Stat::Notes, 100);
             unit.execute("insert into t values ('one')", [])?;
             Ok(())
         });

@@ -7,7 +7,7 @@ use rusqlite::named_params;
 use crate::domain::handoff::{Fields, Handoff, HandoffFilter, NewHandoff, chunks_of};
 use crate::domain::page::{List, Page, Paged};
 use crate::domain::{
-    Caller, ChunkOwner, CompressionLevel, EntityType, HandoffId, Name, Origin, Stat, TenantId,
+    Caller, CompressionLevel, EntityType, HandoffId, Name, Origin, Sensitivity, Stat, TenantId,
     Timestamp,
 };
 use crate::store::sqlite::error::damaged;
@@ -141,10 +141,10 @@ fn create(
     insert(unit, tenant_no, session_no, project_no, span, new)?;
     let owner = Owner {
         tenant_no,
-        id: ChunkOwner::Handoff(new.id),
+        id: *new.id.bytes(),
         entity_type: EntityType::Handoff,
         entity_seq: unit.connection.last_insert_rowid(),
-        session_no,
+        session_no: Some(session_no),
         project_no,
         ts: new.created_at,
         sensitivity: new.sensitivity,
@@ -156,13 +156,16 @@ fn create(
         tenant_no,
         project_no,
         with_whom,
+        new.sensitivity,
         handoff_delta(1, &new.fields.becoming),
     )?;
     unit.effects
-        .count(Stat::Handoffs(CompressionLevel::Full), 1);
-    unit.effects.count(Stat::TextBytes, text_bytes(&new.fields));
+        .count(tenant_no, Stat::Handoffs(CompressionLevel::Full), 1);
+    unit.effects
+        .count(tenant_no, Stat::TextBytes, text_bytes(&new.fields));
     for (kind, count) in &new.redactions {
-        unit.effects.count(Stat::Redactions(*kind), *count);
+        unit.effects
+            .count(tenant_no, Stat::Redactions(*kind), *count);
     }
     Ok(new.id)
 }
@@ -237,7 +240,7 @@ fn settle_automatic(
 pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<(), StoreError> {
     let mut statement = unit.prepare(
         "select experienced, noticed, learned, story, becoming, remember, tags, created_at, session_no, project_no, with_whom,
-             compression_level, chunk_first, chunk_count, length(cast(summary as blob)), length(cast(quick_ref as blob))
+             compression_level, chunk_first, chunk_count, octet_length(summary), octet_length(quick_ref), sensitivity
          from handoff where seq = ?1",
     )?;
     let mut rows = statement.query([seq])?;
@@ -255,6 +258,7 @@ pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<()
     };
     let forms =
         row.get::<_, Option<i64>>(14)?.unwrap_or(0) + row.get::<_, Option<i64>>(15)?.unwrap_or(0);
+    let sensitivity = Sensitivity::from_code(row.get(16)?).ok_or_else(|| damaged("sensitivity"))?;
     drop(rows);
     drop(statement);
     passage::delete(
@@ -270,11 +274,12 @@ pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<()
         tenant_no,
         project_no,
         Some(&with_whom),
+        sensitivity,
         handoff_delta(-1, &fields.becoming),
     )?;
-    unit.effects.count(Stat::Handoffs(level), -1);
+    unit.effects.count(tenant_no, Stat::Handoffs(level), -1);
     unit.effects
-        .count(Stat::TextBytes, -(text_bytes(&fields) + forms));
+        .count(tenant_no, Stat::TextBytes, -(text_bytes(&fields) + forms));
     Ok(())
 }
 

@@ -26,7 +26,8 @@ impl super::Sqlite {
             let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
                 return Ok(thread);
             };
-            (_, thread.total_statements) = session::read_total(connection, tenant_no, None, None)?;
+            (_, thread.total_statements) =
+                session::read_total(connection, tenant_no, None, None, caller.clearance())?;
             thread.identity_thread = identity(connection, caller, tenant_no, limit)?;
             thread.identity_thread.reverse();
             Ok(thread)

@@ -33,8 +33,10 @@ use crate::store::sqlite::unit::Unit;
 use crate::store::sqlite::writer::{QUEUE_CAPACITY, Writer};
 use crate::store::{Health, OpenError, Options, Pending, PoolState, Role, StoreError, Wait};
 
+mod artifact;
 mod checkpoint;
 mod chunk;
+mod decision;
 mod error;
 mod event;
 mod examine;
@@ -44,12 +46,14 @@ mod group;
 mod handoff;
 mod idempotency;
 mod identity;
+mod note;
 mod passage;
 mod published;
 mod readers;
 mod recall;
 mod rows;
 mod session;
+mod stat;
 mod turn;
 mod unit;
 mod wake_up;
@@ -191,7 +195,7 @@ impl Sqlite {
         &self,
         wait: Wait,
     ) -> Result<BTreeMap<Stat, i64>, StoreError> {
-        self.read(wait, |connection| Ok(group::read_stats(connection)?))
+        self.read(wait, |connection| Ok(stat::stored_stats(connection)?))
     }
 
     pub(in crate::store) fn health(&self) -> Health {

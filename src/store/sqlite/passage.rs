@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use rusqlite::{Connection, named_params};
 
-use crate::domain::{ChunkId, ChunkOwner, EntityType, NewChunk, Sensitivity, Timestamp};
+use crate::domain::{ChunkId, EntityType, NewChunk, Sensitivity, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::unit::Unit;
 
@@ -17,10 +17,11 @@ use crate::store::sqlite::unit::Unit;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owner {
     pub(super) tenant_no: i64,
-    pub(super) id: ChunkOwner,
+    pub(super) id: [u8; 16],
     pub(super) entity_type: EntityType,
     pub(super) entity_seq: i64,
-    pub(super) session_no: i64,
+    /// What has no session is of none: decisions and notes.
+    pub(super) session_no: Option<i64>,
     pub(super) project_no: Option<i64>,
     pub(super) ts: Timestamp,
     pub(super) sensitivity: Sensitivity,
@@ -79,8 +80,8 @@ pub(super) fn insert(
     let mut term_row = unit.prepare("insert into term_index (rowid, terms) values (?1, ?2)")?;
     let mut words = 0;
     for ((seq, ordinal), chunk) in (span.first..).zip(0..).zip(chunks) {
-        let id = (owner.entity_type != EntityType::Event || ordinal > 0)
-            .then(|| ChunkId::derive(owner.id, ordinal));
+        let derived = ChunkId::derive(owner.entity_type, &owner.id, ordinal);
+        let id = (derived.bytes() != &owner.id).then_some(derived);
         chunk_row.execute(named_params! {
             ":seq": seq,
             ":tenant_no": owner.tenant_no,

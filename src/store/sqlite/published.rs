@@ -65,8 +65,8 @@ impl Published {
 
     /// Hands the counted searches to the group that will write them.
     pub(super) fn take_recalls(&self, effects: &mut Effects) {
-        effects.count(Stat::Recalls, self.recalls.swap(0, Ordering::Relaxed));
-        effects.count(
+        effects.count_store(Stat::Recalls, self.recalls.swap(0, Ordering::Relaxed));
+        effects.count_store(
             Stat::RecallsEmpty,
             self.recalls_empty.swap(0, Ordering::Relaxed),
         );

@@ -15,7 +15,7 @@ use crate::domain::Caller;
 use crate::domain::recall::{Candidate, Candidates, RecallFilter, RecallQuery};
 use crate::store::sqlite::chunk::load_passage;
 use crate::store::sqlite::passage::{indexed, quoted};
-use crate::store::sqlite::session::{project_no, session_no};
+use crate::store::sqlite::session::{self, session_no};
 use crate::store::sqlite::unit::{find, tenant_no};
 use crate::store::{StoreError, Wait};
 
@@ -101,10 +101,7 @@ impl Gate {
                 known => known,
             },
         };
-        let project_no = match &filter.project {
-            None => None,
-            Some(project) => Some(project_no(connection, tenant_no, project)?),
-        };
+        let project_no = session::resolve_project(connection, tenant_no, filter.project.as_ref())?;
         Ok(Some(Self {
             clearance: caller.clearance().code(),
             types: filter.types.iter().map(|entity| entity.code()).collect(),
@@ -132,7 +129,7 @@ impl Gate {
                 .is_none_or(|project| chunk.project_no.is_none() || chunk.project_no == project)
             && self
                 .session_no
-                .is_none_or(|session| chunk.session_no == session)
+                .is_none_or(|session| chunk.session_no == Some(session))
             && (self.since..self.until).contains(&chunk.ts)
     }
 
@@ -154,7 +151,7 @@ impl Gate {
 
 struct ChunkRow {
     entity_type: i64,
-    session_no: i64,
+    session_no: Option<i64>,
     project_no: Option<i64>,
     ts: i64,
     sensitivity: i64,
@@ -289,6 +286,7 @@ fn load(connection: &Connection, chunks: Vec<i64>) -> Result<Vec<Candidate>, Sto
             tags: passage.tags,
             refs: passage.refs,
             sensitivity: passage.sensitivity,
+            superseded_by: passage.superseded_by,
         });
     }
     Ok(items)

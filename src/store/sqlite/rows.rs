@@ -51,6 +51,23 @@ pub(super) fn empty<T>() -> Paged<T> {
     }
 }
 
+/// The parts that a project's list is made of: what is of the project, if it is known here, and what is of none. Without
+/// a project it is one part with everything. Each part is a condition to append and the `:project_no` to bind.
+pub(super) fn project_parts(
+    project_no: Option<Option<i64>>,
+    column: &str,
+) -> Vec<(String, Option<i64>)> {
+    let of_none = || (format!(" and {column} is null"), None);
+    match project_no {
+        None => vec![(String::new(), None)],
+        Some(None) => vec![of_none()],
+        Some(Some(number)) => vec![
+            (format!(" and {column} = :project_no"), Some(number)),
+            of_none(),
+        ],
+    }
+}
+
 /// A list's statement: rows after the cursor, in order, one more than asked for. Parameters: `:tenant_no`, `:ts`,
 /// `:seq`, `:limit`.
 pub(super) fn paged_sql(select: &str, filter: &str, ts: &str, seq: &str, page: &Page) -> String {

@@ -5,13 +5,16 @@
 //!
 //! **Invariant:** `summary` changes only here.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::page::{List, Page, Paged, Position, Rows};
 use crate::domain::session::{NewSession, Project, Session, SessionCounts};
 use crate::domain::wake_up::Summary;
-use crate::domain::{Name, Stat, TenantId, Timestamp};
+use crate::domain::{Name, Sensitivity, Stat, TenantId, Timestamp};
 use crate::store::sqlite::rows::{empty, page_params, paged_sql};
+use crate::store::sqlite::stat::read_stats;
 use crate::store::sqlite::unit::{Unit, find, tenant_no};
 use crate::store::{Pending, StoreError, Wait};
 
@@ -69,6 +72,17 @@ pub(super) fn project_no(
         (tenant_no, project.as_str()),
         |row| row.get(0),
     )
+}
+
+/// The number of the project that a reader names: none named, or `Some(None)` for one that is not known here.
+pub(super) fn resolve_project(
+    connection: &Connection,
+    tenant_no: i64,
+    project: Option<&Name>,
+) -> rusqlite::Result<Option<Option<i64>>> {
+    project
+        .map(|project| project_no(connection, tenant_no, project))
+        .transpose()
 }
 
 /// The number of a session that is there and not forgotten.
@@ -145,8 +159,15 @@ fn begin(unit: &mut Unit<'_>, mention: Mention<'_>) -> Result<i64, StoreError> {
         },
     )?;
     let session_no = unit.connection.last_insert_rowid();
-    unit.effects.count(Stat::Sessions, 1);
-    total(unit, tenant_no, project_no, with_whom, ONE_SESSION)?;
+    unit.effects.count(tenant_no, Stat::Sessions, 1);
+    total(
+        unit,
+        tenant_no,
+        project_no,
+        with_whom,
+        Sensitivity::None,
+        ONE_SESSION,
+    )?;
     Ok(session_no)
 }
 
@@ -167,6 +188,7 @@ fn stretch(unit: &Unit<'_>, known: &Known, mention: Mention<'_>) -> Result<i64, 
             mention.tenant_no,
             known.project_no,
             known.with_whom.as_ref(),
+            Sensitivity::None,
             ONE_LESS,
         )?;
         total(
@@ -174,6 +196,7 @@ fn stretch(unit: &Unit<'_>, known: &Known, mention: Mention<'_>) -> Result<i64, 
             mention.tenant_no,
             next.project_no,
             next.with_whom.as_ref(),
+            Sensitivity::None,
             ONE_SESSION,
         )?;
     }
@@ -202,66 +225,76 @@ pub(super) fn count(
     Ok(())
 }
 
-/// Changes the totals that something of this project and person is part of.
+/// Changes the totals that something of this project, person and sensitivity is part of. A total that comes to nothing
+/// is taken away, since its row holds a name.
 pub(super) fn total(
     unit: &Unit<'_>,
     tenant_no: i64,
     project_no: Option<i64>,
     with_whom: Option<&Name>,
+    sensitivity: Sensitivity,
     delta: Delta,
 ) -> rusqlite::Result<()> {
-    let mut statement = unit.prepare(
-        "insert into summary (tenant_no, project_no, with_whom, sessions, handoffs, statements)
-         values (:tenant_no, :project_no, :with_whom, :sessions, :handoffs, :statements)
+    let mut change = unit.prepare(
+        "insert into summary (tenant_no, project_no, with_whom, sensitivity, sessions, handoffs, statements)
+         values (:tenant_no, :project_no, :with_whom, :sensitivity, :sessions, :handoffs, :statements)
          on conflict do update set sessions = sessions + excluded.sessions, handoffs = handoffs + excluded.handoffs,
              statements = statements + excluded.statements",
     )?;
+    let mut tidy = unit.prepare(
+        "delete from summary
+         where tenant_no = :tenant_no and project_no = :project_no and with_whom = :with_whom
+             and sensitivity = :sensitivity and sessions = 0 and handoffs = 0 and statements = 0",
+    )?;
+    let shrinks = delta.sessions < 0 || delta.handoffs < 0;
     let people = std::iter::once(ALL_PEOPLE).chain(with_whom.map(Name::as_str));
     for person in people {
         for project in [ALL_PROJECTS, project_no.unwrap_or(NO_PROJECT)] {
-            statement.execute(named_params! {
+            change.execute(named_params! {
                 ":tenant_no": tenant_no, ":project_no": project, ":with_whom": person,
-                ":sessions": delta.sessions, ":handoffs": delta.handoffs, ":statements": delta.statements,
+                ":sensitivity": sensitivity.code(), ":sessions": delta.sessions, ":handoffs": delta.handoffs,
+                ":statements": delta.statements,
             })?;
+            if shrinks {
+                tidy.execute(named_params! {
+                    ":tenant_no": tenant_no, ":project_no": project, ":with_whom": person,
+                    ":sensitivity": sensitivity.code(),
+                })?;
+            }
         }
     }
     Ok(())
 }
 
-/// The totals that a reader asks for: of all projects, or of one and of what has none.
+/// The totals that a reader asks for, up to a sensitivity: of all projects, or of one and of what has none.
 pub(super) fn read_total(
     connection: &Connection,
     tenant_no: i64,
     project_no: Option<Option<i64>>,
     with_whom: Option<&Name>,
+    clearance: Sensitivity,
 ) -> rusqlite::Result<(Summary, i64)> {
     let projects: Vec<i64> = match project_no {
         None => vec![ALL_PROJECTS],
         Some(known) => known.into_iter().chain([NO_PROJECT]).collect(),
     };
     let (mut summary, mut statements) = (Summary::default(), 0);
+    let mut statement = connection.prepare_cached(
+        "select coalesce(sum(sessions), 0), coalesce(sum(handoffs), 0), coalesce(sum(statements), 0) from summary
+         where tenant_no = ?1 and project_no = ?2 and with_whom = ?3 and sensitivity <= ?4",
+    )?;
     for project in projects {
-        let row = find(
-            connection,
-            "select sessions, handoffs, statements from summary
-             where tenant_no = ?1 and project_no = ?2 and with_whom = ?3",
-            (
-                tenant_no,
-                project,
-                with_whom.map_or(ALL_PEOPLE, Name::as_str),
-            ),
-            |row| {
-                Ok((
-                    row.get::<_, i64>(0)?,
-                    row.get::<_, i64>(1)?,
-                    row.get::<_, i64>(2)?,
-                ))
-            },
-        )?;
-        let (sessions, handoffs, said) = row.unwrap_or_default();
-        summary.sessions += sessions;
-        summary.handoffs += handoffs;
-        statements += said;
+        let person = with_whom.map_or(ALL_PEOPLE, Name::as_str);
+        let row = statement.query_row((tenant_no, project, person, clearance.code()), |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, i64>(2)?,
+            ))
+        })?;
+        summary.sessions += row.0;
+        summary.handoffs += row.1;
+        statements += row.2;
     }
     Ok((summary, statements))
 }
@@ -319,6 +352,10 @@ impl super::Sqlite {
                 },
             )?;
             unit.effects.tenant(tenant_no, 0, 0);
+            for (kind, count) in &new.redactions {
+                unit.effects
+                    .count(tenant_no, Stat::Redactions(*kind), *count);
+            }
             let sql = format!("{SESSION_COLUMNS} where s.session_no = ?1");
             unit.find(&sql, [session_no], |row| read_session(row, &tenant))?
                 .map(|(_, session)| session)
@@ -357,6 +394,21 @@ impl super::Sqlite {
                     cut: false,
                 },
             ))
+        })
+    }
+
+    pub(in crate::store) fn tenant_stats(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+    ) -> Result<BTreeMap<Stat, i64>, StoreError> {
+        self.read(wait, |connection| {
+            let tenant_no = tenant_no(connection, tenant)?.unwrap_or(0);
+            let mut statement = connection.prepare_cached(
+                "select name, label, value from tenant_stat where tenant_no = ?1",
+            )?;
+            let mut rows = statement.query([tenant_no])?;
+            Ok(read_stats(&mut rows)?)
         })
     }
 

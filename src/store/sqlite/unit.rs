@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row, named_params};
 
 use crate::domain::{Stat, TenantId, Timestamp};
 use crate::store::StoreError;
@@ -29,14 +29,27 @@ pub(super) struct Effects {
 
 #[derive(Debug, Default)]
 struct TenantDelta {
+    stats: BTreeMap<Stat, i64>,
     writes: i64,
     passages: i64,
     words: i64,
 }
 
 impl Effects {
-    /// Counts a fact up or down.
-    pub(super) fn count(&mut self, stat: Stat, by: i64) {
+    /// Counts a fact of a tenant up or down; the store's own count follows.
+    pub(super) fn count(&mut self, tenant_no: i64, stat: Stat, by: i64) {
+        *self
+            .tenants
+            .entry(tenant_no)
+            .or_default()
+            .stats
+            .entry(stat)
+            .or_default() += by;
+        self.count_store(stat, by);
+    }
+
+    /// Counts a fact of the store that is no tenant's.
+    pub(super) fn count_store(&mut self, stat: Stat, by: i64) {
         *self.stats.entry(stat).or_default() += by;
     }
 
@@ -51,10 +64,13 @@ impl Effects {
     /// Adds what another unit changed.
     pub(super) fn merge(&mut self, other: Self) {
         for (stat, by) in other.stats {
-            self.count(stat, by);
+            self.count_store(stat, by);
         }
         for (tenant_no, delta) in other.tenants {
             let sum = self.tenants.entry(tenant_no).or_default();
+            for (stat, by) in delta.stats {
+                *sum.stats.entry(stat).or_default() += by;
+            }
             sum.writes += delta.writes;
             sum.passages += delta.passages;
             sum.words += delta.words;
@@ -64,23 +80,34 @@ impl Effects {
 
     /// Writes the counts; part of the group's transaction.
     pub(super) fn flush(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut statement = connection.prepare_cached(
+        let mut of_store = connection.prepare_cached(
             "insert into stat (name, label, value) values (:name, :label, :by)
              on conflict do update set value = value + excluded.value",
         )?;
         for (stat, by) in self.stats.iter().filter(|(_, by)| **by != 0) {
             let (name, label) = stat.key();
-            statement
-                .execute(rusqlite::named_params! {":name": name, ":label": label, ":by": by})?;
+            of_store.execute(named_params! {":name": name, ":label": label, ":by": by})?;
         }
-        let mut statement = connection.prepare_cached(
+        // A tenant that this group has taken out for good gets no rows back.
+        let mut of_tenant = connection.prepare_cached(
+            "insert into tenant_stat (tenant_no, name, label, value)
+             select :tenant_no, :name, :label, :by from tenant where tenant_no = :tenant_no
+             on conflict do update set value = value + excluded.value",
+        )?;
+        let mut totals = connection.prepare_cached(
             "update tenant set write_seq = write_seq + :writes, passages = passages + :passages, words = words + :words
              where tenant_no = :tenant_no",
         )?;
         for (tenant_no, delta) in &self.tenants {
-            statement.execute(rusqlite::named_params! {
+            totals.execute(named_params! {
                 ":tenant_no": tenant_no, ":writes": delta.writes, ":passages": delta.passages, ":words": delta.words,
             })?;
+            for (stat, by) in delta.stats.iter().filter(|(_, by)| **by != 0) {
+                let (name, label) = stat.key();
+                of_tenant.execute(
+                    named_params! {":tenant_no": tenant_no, ":name": name, ":label": label, ":by": by},
+                )?;
+            }
         }
         Ok(())
     }

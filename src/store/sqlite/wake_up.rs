@@ -4,13 +4,14 @@
 
 use rusqlite::Connection;
 
+use crate::domain::decision::{Decision, DecisionFilter};
 use crate::domain::handoff::Handoff;
 use crate::domain::page::{Direction, Page};
 use crate::domain::wake_up::{self, Layer, WakeUpFacts, WakeUpQuery};
-use crate::domain::{Caller, HandoffId, Timestamp};
+use crate::domain::{Caller, DecisionStatus, HandoffId, Timestamp};
 use crate::store::sqlite::handoff::{self, Selection};
 use crate::store::sqlite::unit::tenant_no;
-use crate::store::sqlite::{identity, session};
+use crate::store::sqlite::{decision, identity, note, session};
 use crate::store::{StoreError, Wait};
 
 /// Most people and topics that the totals name.
@@ -40,10 +41,7 @@ fn facts(
     query: &WakeUpQuery,
     relevant: Option<&[HandoffId]>,
 ) -> Result<WakeUpFacts, StoreError> {
-    let project_no = match &query.project {
-        None => None,
-        Some(project) => Some(session::project_no(connection, tenant_no, project)?),
-    };
+    let project_no = session::resolve_project(connection, tenant_no, query.project.as_ref())?;
     let selection = Selection {
         with_whom: query.with_whom.clone(),
         project_no,
@@ -64,8 +62,13 @@ fn facts(
             .len()
             .min(usize::try_from(query.recent_count).unwrap_or(usize::MAX)),
     );
-    let (mut summary, _) =
-        session::read_total(connection, tenant_no, project_no, query.with_whom.as_ref())?;
+    let (mut summary, _) = session::read_total(
+        connection,
+        tenant_no,
+        project_no,
+        query.with_whom.as_ref(),
+        caller.clearance(),
+    )?;
     summary.last_at = recent.first().map(|handoff| handoff.created_at);
     summary.first_at = first_at(connection, caller, tenant_no, &selection)?;
     summary.topics = most_frequent(
@@ -88,13 +91,57 @@ fn facts(
     };
     let identity_count = u32::try_from(wake_up::MAX_IDENTITY).unwrap_or(u32::MAX);
     let identity = identity::identity(connection, caller, tenant_no, identity_count)?;
+    let decisions = decisions(connection, tenant_no, caller, project_no)?;
+    let notes = note::at_hand(
+        connection,
+        tenant_no,
+        &caller.tenant,
+        project_no,
+        wake_up::MAX_STANDING,
+    )?;
     Ok(WakeUpFacts {
+        decisions,
+        notes,
         summary,
         people,
         recent,
         older,
         identity,
     })
+}
+
+/// The active decisions: standing ones first, then the newest of the project.
+fn decisions(
+    connection: &Connection,
+    tenant_no: i64,
+    caller: &Caller,
+    project_no: Option<Option<i64>>,
+) -> Result<Vec<Decision>, StoreError> {
+    let mut decisions =
+        decision::standing(connection, tenant_no, &caller.tenant, wake_up::MAX_STANDING)?;
+    let filter = DecisionFilter {
+        status: Some(DecisionStatus::Active),
+        ..DecisionFilter::default()
+    };
+    let page = Page::first(wake_up::MAX_STANDING, Direction::Descending);
+    let newest = decision::select(
+        connection,
+        tenant_no,
+        &caller.tenant,
+        project_no,
+        &filter,
+        &page,
+    )?;
+    for (_, decision) in newest.items {
+        if decisions
+            .iter()
+            .all(|shown| shown.decision_id != decision.decision_id)
+        {
+            decisions.push(decision);
+        }
+    }
+    decisions.truncate(usize::try_from(wake_up::MAX_STANDING).unwrap_or(usize::MAX));
+    Ok(decisions)
 }
 
 fn first_at(

@@ -12,7 +12,7 @@ use crate::domain::{
 use crate::store::StoreError;
 use crate::store::sqlite::chunk::EntityText;
 use crate::store::sqlite::error::damaged;
-use crate::store::sqlite::rows::{page_params, paged_sql, read_list, take_rows};
+use crate::store::sqlite::rows::{page_params, paged_sql, project_parts, read_list, take_rows};
 use crate::store::sqlite::session;
 
 /// Columns of a handoff; [`read_handoff`] reads them.
@@ -117,6 +117,7 @@ pub(in crate::store::sqlite) fn field_text(
         tags: read_list(row, 7)?,
         refs: Vec::new(),
         chunk_first: row.get(8)?,
+        superseded_by: None,
     }))
 }
 
@@ -144,27 +145,20 @@ pub(in crate::store::sqlite) fn select(
             .session_no
             .map(|number| (":session_no", number.into())),
     );
-    let parts: Vec<(&str, Option<i64>)> = match filter.project_no {
-        None => vec![("", None)],
-        Some(None) => vec![(NO_PROJECT, None)],
-        Some(Some(number)) => vec![(OF_PROJECT, Some(number)), (NO_PROJECT, None)],
-    };
+    let parts = project_parts(filter.project_no, "h.project_no");
     let mut found = Vec::with_capacity(parts.len());
     for (condition, project) in parts {
         let mut params = params.clone();
         params.extend(project.map(|number| (":project_no", number.into())));
         found.push(read_all(
             connection,
-            &list_sql(filter, condition, page),
+            &list_sql(filter, &condition, page),
             params.as_slice(),
             &caller.tenant,
         )?);
     }
     Ok(Rows::merge(found, page))
 }
-
-const OF_PROJECT: &str = " and h.project_no = :project_no";
-const NO_PROJECT: &str = " and h.project_no is null";
 
 /// Which handoffs [`select`] gives, in the store's numbers.
 #[derive(Debug, Default)]
@@ -205,10 +199,7 @@ pub(in crate::store::sqlite) fn resolve(
             known => known,
         },
     };
-    let project_no = match &filter.project {
-        None => None,
-        Some(project) => Some(session::project_no(connection, tenant_no, project)?),
-    };
+    let project_no = session::resolve_project(connection, tenant_no, filter.project.as_ref())?;
     Ok(Some(Selection {
         with_whom: filter.with_whom.clone(),
         project_no,

@@ -28,6 +28,15 @@ create table tenant (
 ) strict;
 create unique index tenant_by_name on tenant (name) where forgotten_at is null;
 
+-- The facts of stat, for each tenant by itself.
+create table tenant_stat (
+    tenant_no integer not null,
+    name text not null,
+    label text not null,
+    value integer not null,
+    constraint tenant_stat_pk primary key (tenant_no, name, label)
+) strict, without rowid;
+
 create table project (
     project_no integer primary key,
     tenant_no integer not null,
@@ -131,15 +140,16 @@ create index handoff_by_becoming on handoff (tenant_no, created_at) where becomi
 create unique index handoff_automatic on handoff (tenant_no, session_no) where origin = 1;
 
 -- Totals per tenant, project and person, so that no wake-up counts. project_no: 0 all, -1 those of none;
--- with_whom: '' all.
+-- with_whom: '' all. By sensitivity, since a count may tell no more than the list it counts; sessions have none.
 create table summary (
     tenant_no integer not null,
     project_no integer not null,
     with_whom text not null,
+    sensitivity integer not null,
     sessions integer not null default 0,
     handoffs integer not null default 0,
     statements integer not null default 0,
-    constraint summary_pk primary key (tenant_no, project_no, with_whom)
+    constraint summary_pk primary key (tenant_no, project_no, with_whom, sensitivity)
 ) strict, without rowid;
 
 -- The unit that is searched: a byte range of a text that stands in event or handoff. What filters look at is kept
@@ -149,7 +159,8 @@ create table chunk (
     tenant_no integer not null,
     entity_type integer not null,
     entity_seq integer not null,
-    session_no integer not null,
+    -- Null for what has no session: decisions and notes.
+    session_no integer,
     project_no integer,
     ts integer not null,
     sensitivity integer not null,
@@ -161,6 +172,58 @@ create table chunk (
     id blob
 ) strict;
 create unique index chunk_by_id on chunk (tenant_no, id) where id is not null;
+
+create table decision (
+    seq integer primary key,
+    tenant_no integer not null,
+    id blob not null,
+    project_no integer,
+    ts integer not null,
+    status integer not null default 0 constraint decision_status check (status between 0 and 1),
+    scope integer not null constraint decision_scope check (scope between 0 and 4),
+    decision text not null,
+    rationale text,
+    constraints text,
+    alternatives text,
+    consequences text,
+    refs text,
+    superseded_by blob,
+    fingerprint blob,
+    chunk_first integer not null,
+    chunk_count integer not null
+) strict;
+create unique index decision_by_id on decision (tenant_no, id);
+create index decision_by_time on decision (tenant_no, ts);
+create index decision_by_status on decision (tenant_no, status, ts);
+create index decision_by_project on decision (tenant_no, project_no, ts);
+create index decision_by_project_status on decision (tenant_no, project_no, status, ts);
+-- What is always shown: scope policy and global.
+create index decision_standing on decision (tenant_no, ts) where status = 0 and scope >= 3;
+create index decision_by_successor on decision (tenant_no, superseded_by) where superseded_by is not null;
+
+create table note (
+    seq integer primary key,
+    tenant_no integer not null,
+    id blob not null,
+    project_no integer,
+    title text,
+    content text not null,
+    with_whom text,
+    source_handoffs text,
+    tags text,
+    confidence real not null constraint note_confidence check (confidence between 0 and 1),
+    pinned integer not null constraint note_pinned check (pinned between 0 and 1),
+    created_at integer not null,
+    updated_at integer not null,
+    fingerprint blob,
+    chunk_first integer not null,
+    chunk_count integer not null
+) strict;
+create unique index note_by_id on note (tenant_no, id);
+create index note_by_time on note (tenant_no, created_at);
+create index note_by_pin on note (tenant_no, pinned, created_at);
+create index note_by_project on note (tenant_no, project_no, created_at);
+create index note_by_project_pin on note (tenant_no, project_no, pinned, created_at);
 
 -- Terms, made by domain/terms.rs and prefixed with the tenant's number; the text itself is not here. Ranking reads
 -- lengths from chunk, so there is no docsize table.

@@ -1,0 +1,154 @@
+//! `/api/v1/decisions`.
+//!
+//! **Invariant:** superseding answers both decisions, so that a client sees which one holds.
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::decision::{Decision, DecisionDraft, DecisionFilter};
+use crate::domain::page::List;
+use crate::domain::{DecisionId, DecisionScope, DecisionStatus, Name, Timestamp};
+use crate::http::State;
+use crate::http::problem::Problem;
+use crate::http::request::{Ask, Raw, list as render_list};
+use crate::service::SuccessorDraft;
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            web::resource("/api/v1/decisions")
+                .route(web::post().to(create))
+                .route(web::get().to(list)),
+        )
+        .service(
+            web::resource("/api/v1/decisions/{id}")
+                .route(web::get().to(show))
+                .route(web::delete().to(forget)),
+        )
+        .service(
+            web::resource("/api/v1/decisions/{id}/supersede").route(web::post().to(supersede)),
+        );
+}
+
+#[derive(Serialize)]
+struct Created {
+    success: bool,
+    decision_id: DecisionId,
+    ts: Timestamp,
+    decision: Decision,
+}
+
+async fn create(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse, Problem> {
+    ask.only(&[])?;
+    let draft: DecisionDraft = body.parse()?;
+    let caller = ask.caller_of(draft.tenant_id.as_deref(), None)?;
+    let key = ask.idempotency_key()?;
+    let size = body.bytes.len();
+    let decision = state
+        .exec
+        .write(size, move |services| {
+            services.create_decision(&caller, draft, key.as_deref())
+        })
+        .await?;
+    let created = Created {
+        success: true,
+        decision_id: decision.decision_id,
+        ts: decision.ts,
+        decision,
+    };
+    Ok(HttpResponse::Created().json(created))
+}
+
+/// `{"superseded_by": "dec_…"}` names a decision that is there; anything else is a new one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Existing {
+    superseded_by: DecisionId,
+    tenant_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Superseded {
+    success: bool,
+    decision: Decision,
+    superseded: Decision,
+}
+
+async fn supersede(
+    state: Data<State>,
+    ask: Ask,
+    id: Path<String>,
+    body: Raw,
+) -> Result<HttpResponse, Problem> {
+    ask.only(&[])?;
+    let id = DecisionId::parse("id", &id)?;
+    let names_one = body
+        .parse::<serde_json::Map<String, serde_json::Value>>()?
+        .contains_key("superseded_by");
+    let (successor, tenant) = if names_one {
+        let existing: Existing = body.parse()?;
+        (
+            SuccessorDraft::Existing(existing.superseded_by),
+            existing.tenant_id,
+        )
+    } else {
+        let draft: DecisionDraft = body.parse()?;
+        let tenant = draft.tenant_id.clone();
+        (SuccessorDraft::New(Box::new(draft)), tenant)
+    };
+    let caller = ask.caller_of(tenant.as_deref(), None)?;
+    let size = body.bytes.len();
+    let (superseded, decision) = state
+        .exec
+        .write(size, move |services| {
+            services.supersede(&caller, id, successor)
+        })
+        .await?;
+    Ok(HttpResponse::Created().json(Superseded {
+        success: true,
+        decision,
+        superseded,
+    }))
+}
+
+async fn list(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
+    ask.only(&["status", "scope", "project_id", "limit", "cursor", "order"])?;
+    let filter = DecisionFilter {
+        status: ask
+            .text("status")
+            .map(|word| DecisionStatus::parse("status", word))
+            .transpose()?,
+        scope: ask
+            .text("scope")
+            .map(|word| DecisionScope::parse("scope", word))
+            .transpose()?,
+        project: Name::parse_opt("project_id", ask.text("project_id"))?,
+    };
+    let (caller, page) = (ask.caller()?, ask.page(List::Decisions)?);
+    let decisions = state
+        .exec
+        .read(move |services| services.decisions(&caller, &filter, &page))
+        .await?;
+    Ok(render_list("decisions", &decisions))
+}
+
+async fn show(state: Data<State>, ask: Ask, id: Path<String>) -> Result<HttpResponse, Problem> {
+    ask.only(&[])?;
+    let (caller, id) = (ask.caller()?, DecisionId::parse("id", &id)?);
+    let decision = state
+        .exec
+        .point(move |services| services.decision(&caller, id))
+        .await?;
+    Ok(HttpResponse::Ok().json(decision))
+}
+
+async fn forget(state: Data<State>, ask: Ask, id: Path<String>) -> Result<HttpResponse, Problem> {
+    ask.only(&[])?;
+    let (caller, id) = (ask.caller()?, DecisionId::parse("id", &id)?);
+    state
+        .exec
+        .write(0, move |services| services.forget_decision(&caller, id))
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}

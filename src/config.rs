@@ -1,6 +1,6 @@
 //! What the operator can set: flags over environment over defaults. No file, no reloading.
 //!
-//! [`Args`] is what clap reads; its doc comments are the help. [`Config`] is what the rest of the process sees:
+//! [`ServeArgs`] is what clap reads; its doc comments are the help. [`Config`] is what the rest of the process sees:
 //! validated, joined, with units.
 //!
 //! **Invariant:** the only place that knows a flag's name, its variable and its default.

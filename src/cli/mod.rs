@@ -18,6 +18,7 @@ use crate::service::{Error, Limits, Services};
 use crate::store::{OpenError, Role};
 
 mod config_command;
+mod context;
 mod decide;
 mod doctor;
 mod forget;
@@ -60,6 +61,8 @@ enum Command {
     WakeUp(wake_up::WakeUpArgs),
     /// Search everything remembered
     Recall(recall::RecallArgs),
+    /// Pack what is relevant for a task into a budget of tokens
+    Context(context::ContextArgs),
     /// List events, handoffs, decisions, knowledge, sessions or projects
     List(list::ListArgs),
     /// Show one thing by its id
@@ -114,6 +117,7 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::Note(args)) => note::run(global, &args, out),
         Some(Command::WakeUp(args)) => wake_up::run(global, &args, out),
         Some(Command::Recall(args)) => recall::run(global, &args, out),
+        Some(Command::Context(args)) => context::run(global, &args, out),
         Some(Command::List(args)) => list::run(global, &args, out),
         Some(Command::Show(args)) => show::run(global, &args, out),
         Some(Command::Forget(args)) => forget::run(global, &args, out),

@@ -97,6 +97,8 @@ ids! {
     NoteId "kn";
     /// Names an artifact.
     ArtifactId "art";
+    /// Names a context bundle, which is not stored.
+    BundleId "acb";
     /// Names a background job.
     JobId "job";
 }

@@ -5,6 +5,7 @@
 pub mod caller;
 pub mod chunk;
 pub mod content;
+pub mod context;
 pub mod decision;
 pub mod event;
 pub mod handoff;
@@ -26,7 +27,7 @@ pub mod vocabulary;
 pub mod wake_up;
 
 pub use caller::{Caller, Via};
-pub use id::{ArtifactId, ChunkId, DecisionId, EventId, HandoffId, JobId, NoteId};
+pub use id::{ArtifactId, BundleId, ChunkId, DecisionId, EventId, HandoffId, JobId, NoteId};
 pub use invalid::Invalid;
 pub use name::{Name, TenantId};
 pub use passage::NewChunk;

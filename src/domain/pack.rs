@@ -6,6 +6,17 @@
 
 use crate::domain::token;
 
+/// What a line of packed text costs.
+#[derive(Debug)]
+pub struct Budget;
+
+impl Budget {
+    /// The tokens of a line and its end, counted so that a text never costs more than its lines do one by one.
+    pub fn cost(line: &str) -> usize {
+        token::estimate(line) + LINE_END_TOKENS
+    }
+}
+
 /// A text that grows up to a budget.
 #[derive(Debug)]
 pub struct Packer {
@@ -26,7 +37,7 @@ impl Packer {
 
     /// Appends `line` and a line end if both fit; counts it as skipped if not.
     pub fn line(&mut self, line: &str) -> bool {
-        let cost = cost_of(line);
+        let cost = Budget::cost(line);
         if cost > self.left {
             self.skipped += 1;
             return false;
@@ -55,11 +66,13 @@ impl Packer {
     /// or nothing.
     pub fn passage(&mut self, label: &str, text: &str, least: usize) {
         let whole = format!("{label}{text}");
-        if cost_of(&whole) <= self.left {
+        if Budget::cost(&whole) <= self.left {
             self.line(&whole);
             return;
         }
-        let room = self.left.saturating_sub(cost_of(label) + ELLIPSIS_TOKENS);
+        let room = self
+            .left
+            .saturating_sub(Budget::cost(label) + ELLIPSIS_TOKENS);
         let cut = token::cut(text, room);
         if room < least || cut.is_empty() || !self.line(&format!("{label}{} …", cut.trim_end())) {
             self.skipped += 1;
@@ -78,10 +91,6 @@ const ELLIPSIS_TOKENS: usize = 4;
 /// What a line's end may cost, and what rounding each line by itself may have taken off its estimate.
 const LINE_END_TOKENS: usize = 2;
 
-fn cost_of(line: &str) -> usize {
-    token::estimate(line) + LINE_END_TOKENS
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -89,6 +98,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn never_exceeds_its_budget(lines in prop::collection::vec("\\PC{0,200}", 0..20), budget in 0usize..400) {
             let mut packer = Packer::new(budget);

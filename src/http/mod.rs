@@ -14,6 +14,7 @@ use crate::exec::Exec;
 use crate::metrics::{Metrics, RouteLabel};
 
 mod auth;
+mod context;
 mod decision;
 mod event;
 mod forget;
@@ -105,6 +106,8 @@ pub const ROUTES: &[RouteLabel] = routes! {
     GET "/api/v1/stats";
     POST "/api/v1/recall";
     GET "/api/v1/search" as "/api/v1/recall";
+    POST "/api/v1/context";
+    POST "/api/v1/acb/build" as "/api/v1/context";
     DELETE "/api/v1/tenants/{id}";
 };
 
@@ -121,6 +124,7 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(wake_up::routes)
         .configure(session::routes)
         .configure(recall::routes)
+        .configure(context::routes)
         .configure(forget::routes)
         .default_service(web::to(problem::no_such_route));
 }

@@ -15,6 +15,7 @@ use crate::store::{Cause, Store, StoreError, Wait};
 
 pub use crate::store::Pending;
 
+mod context;
 mod decision;
 pub(crate) mod event;
 mod forget;

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::content::Fingerprint;
+use crate::domain::context::{ContextFacts, ContextQuery};
 use crate::domain::event::{Artifact, Chunk, Event, EventFilter, EventReceipt, NewEvent};
 use crate::domain::handoff::{Handoff, HandoffFilter, IdentityThread, NewHandoff};
 use crate::domain::page::{Page, Paged};
@@ -353,6 +354,20 @@ impl Store {
     ) -> Result<WakeUpFacts, StoreError> {
         let Self::Sqlite(engine) = self;
         engine.wake_up_facts(wait, caller, query, relevant)
+    }
+
+    /// What a context bundle is made of, of one moment.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn context_facts(
+        &self,
+        wait: Wait,
+        caller: &Caller,
+        query: &ContextQuery,
+    ) -> Result<ContextFacts, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.context_facts(wait, caller, query)
     }
 
     /// Passages that may answer a query, with the tenant's own statistics.

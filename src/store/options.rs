@@ -14,11 +14,11 @@ pub struct Options {
     pub role: Role,
     /// Read-only connections of a server.
     pub readers: u32,
-    /// How long a read waits for one of them before it is [`StoreError::Overloaded`].
+    /// How long a read waits for one of them before it is [`StoreError::Overloaded`](crate::store::StoreError::Overloaded).
     pub reader_wait: Duration,
     /// Whether an acknowledged write survives a power failure.
     pub durability: Durability,
-    /// How long a write waits for other processes before it is [`StoreError::Unavailable`].
+    /// How long a write waits for other processes before it is [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
     pub write_wait: Duration,
 }
 
@@ -45,6 +45,6 @@ pub enum Durability {
 pub enum Wait {
     /// Wait up to [`Options::reader_wait`].
     Yes,
-    /// Answer [`StoreError::Overloaded`] at once, as an async worker has to.
+    /// Answer [`StoreError::Overloaded`](crate::store::StoreError::Overloaded) at once, as an async worker has to.
     No,
 }

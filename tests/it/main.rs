@@ -24,6 +24,7 @@ mod process;
 mod bad_input;
 mod batch;
 mod cli;
+mod context;
 mod event;
 mod forget;
 mod guard;

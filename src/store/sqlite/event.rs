@@ -2,12 +2,12 @@
 //!
 //! **Invariant:** an event is never changed; it is recorded once and at most forgotten once.
 
-use rusqlite::{Row, named_params};
+use rusqlite::{Connection, Row, named_params};
 use serde_json::value::RawValue;
 
 use crate::domain::content::Content;
 use crate::domain::event::{Actor, Event, EventFilter, EventReceipt, NewEvent, chunks_of};
-use crate::domain::page::{List, Page, Paged, Position};
+use crate::domain::page::{List, Page, Paged, Position, Rows};
 use crate::domain::{
     ActorType, ArtifactId, Caller, Channel, ChunkId, EntityType, EventId, EventKind, Name,
     Sensitivity, Stat, TenantId, Timestamp,
@@ -149,34 +149,50 @@ impl super::Sqlite {
         page: &Page,
     ) -> Result<Paged<Event>, StoreError> {
         self.read(wait, |connection| {
-            let tenant = &caller.tenant;
-            let Some(tenant_no) = tenant_no(connection, tenant)? else {
-                return Ok(empty());
-            };
-            let session_no = match &filter.session {
-                None => None,
-                Some(session) => match session::session_no(connection, tenant_no, session)? {
-                    None => return Ok(empty()),
-                    known => known,
-                },
-            };
-            let sql = list_sql(session_no.is_some(), filter, page);
-            let mut statement = connection.prepare_cached(&sql)?;
-            let mut params = page_params(tenant_no, page).to_vec();
-            params.push((":clearance", caller.clearance().code().into()));
-            params.extend(session_no.map(|number| (":session_no", number.into())));
-            params.extend(filter.kind.map(|kind| (":kind", kind.code().into())));
-            params.extend(filter.since.map(|since| (":since", since.millis().into())));
-            params.extend(filter.until.map(|until| (":until", until.millis().into())));
-            let mut rows = statement.query(params.as_slice())?;
-            let events = take_rows(&mut rows, |row| {
-                let read = read_event(row, tenant)?;
-                let bytes = read.1.content.get().len();
-                Ok((read, bytes))
-            })?;
-            Ok(Paged::from_rows(List::Events, page, events))
+            match tenant_no(connection, &caller.tenant)? {
+                None => Ok(empty()),
+                Some(tenant_no) => {
+                    let rows = select(connection, tenant_no, caller, filter, page)?;
+                    Ok(Paged::from_rows(List::Events, page, rows))
+                }
+            }
         })
     }
+}
+
+/// Events of a reader's choice, in order, one more than the page asks for.
+pub(super) fn select(
+    connection: &Connection,
+    tenant_no: i64,
+    caller: &Caller,
+    filter: &EventFilter,
+    page: &Page,
+) -> Result<Rows<Event>, StoreError> {
+    let session_no = match &filter.session {
+        None => None,
+        Some(session) => match session::session_no(connection, tenant_no, session)? {
+            None => {
+                return Ok(Rows {
+                    items: Vec::new(),
+                    cut: false,
+                });
+            }
+            known => known,
+        },
+    };
+    let mut statement = connection.prepare_cached(&list_sql(session_no.is_some(), filter, page))?;
+    let mut params = page_params(tenant_no, page).to_vec();
+    params.push((":clearance", caller.clearance().code().into()));
+    params.extend(session_no.map(|number| (":session_no", number.into())));
+    params.extend(filter.kind.map(|kind| (":kind", kind.code().into())));
+    params.extend(filter.since.map(|since| (":since", since.millis().into())));
+    params.extend(filter.until.map(|until| (":until", until.millis().into())));
+    let mut rows = statement.query(params.as_slice())?;
+    take_rows(&mut rows, |row| {
+        let read = read_event(row, &caller.tenant)?;
+        let bytes = read.1.content.get().len();
+        Ok((read, bytes))
+    })
 }
 
 /// A list's statement. Filters that are absent are left out, so that SQLite picks the index that fits.

@@ -36,6 +36,7 @@ use crate::store::{Health, OpenError, Options, Pending, PoolState, Role, StoreEr
 mod artifact;
 mod checkpoint;
 mod chunk;
+mod context;
 mod decision;
 mod error;
 mod event;

@@ -37,18 +37,28 @@ impl super::Sqlite {
         query: &RecallQuery,
     ) -> Result<Candidates, StoreError> {
         self.read(wait, |connection| {
-            let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
-                return Ok(Candidates::default());
-            };
-            let Some(gate) = Gate::resolve(connection, tenant_no, caller, &query.filter)? else {
-                return Ok(Candidates::default());
-            };
-            let mut candidates = statistics(connection, tenant_no, query)?;
-            let first = first_scores(connection, tenant_no, query, &candidates, &gate)?;
-            candidates.items = load(connection, first)?;
-            Ok(candidates)
+            match tenant_no(connection, &caller.tenant)? {
+                None => Ok(Candidates::default()),
+                Some(tenant_no) => candidates(connection, tenant_no, caller, query),
+            }
         })
     }
+}
+
+/// Passages that may answer a query, with the tenant's own statistics.
+pub(super) fn candidates(
+    connection: &Connection,
+    tenant_no: i64,
+    caller: &Caller,
+    query: &RecallQuery,
+) -> Result<Candidates, StoreError> {
+    let Some(gate) = Gate::resolve(connection, tenant_no, caller, &query.filter)? else {
+        return Ok(Candidates::default());
+    };
+    let mut candidates = statistics(connection, tenant_no, query)?;
+    let first = first_scores(connection, tenant_no, query, &candidates, &gate)?;
+    candidates.items = load(connection, first)?;
+    Ok(candidates)
 }
 
 /// The tenant's size, and how many of its passages hold each term.

@@ -1,0 +1,210 @@
+//! The items of a bundle: what the parts offer, in which order, and how an item reads.
+//!
+//! **Invariant:** an item names where it comes from.
+
+use serde::Serialize;
+
+use crate::domain::content::{Content, searchable};
+use crate::domain::context::{ContextFacts, Part, part_of};
+use crate::domain::decision::Decision;
+use crate::domain::event::Event;
+use crate::domain::handoff::Handoff;
+use crate::domain::note::Note;
+use crate::domain::recall::Hit;
+use crate::domain::{DecisionStatus, EntityType, Timestamp, token};
+
+/// Most tokens of one item, so that a long text does not take a part for itself; a passage of recall has about 300.
+const MOST_TOKENS: usize = 400;
+/// Most tokens of an event of the session at hand: there are many, and they are in the agent's window for a while.
+const SESSION_TOKENS: usize = 120;
+
+/// An item of a bundle.
+#[derive(Debug, Clone, Serialize)]
+pub struct Item {
+    /// What it is.
+    #[serde(rename = "type")]
+    pub entity_type: EntityType,
+    /// Where it comes from.
+    pub id: String,
+    /// What it says.
+    pub text: String,
+    /// When that was.
+    pub ts: Timestamp,
+    /// Where it comes from, and what that refers to.
+    pub refs: Vec<String>,
+    /// Whether the text was cut; the id has the whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    #[serde(skip)]
+    pub(super) superseded: bool,
+}
+
+impl Item {
+    fn new(
+        entity_type: EntityType,
+        id: String,
+        text: &str,
+        ts: Timestamp,
+        refs: &[String],
+        most: usize,
+    ) -> Self {
+        let text = text.trim();
+        let cut = token::cut(text, most);
+        let truncated = cut.len() < text.len();
+        let text = if truncated {
+            format!("{} …", cut.trim_end())
+        } else {
+            text.to_owned()
+        };
+        let refs = std::iter::once(id.clone())
+            .chain(refs.iter().filter(|reference| **reference != id).cloned())
+            .collect();
+        Self {
+            entity_type,
+            id,
+            text,
+            ts,
+            refs,
+            truncated,
+            superseded: false,
+        }
+    }
+
+    /// The item in the text of a bundle.
+    pub fn line(&self) -> String {
+        format!("- {} [{}] {}", self.ts.day(), self.id, self.text)
+    }
+
+    fn decision(decision: &Decision) -> Self {
+        let id = decision.decision_id.to_string();
+        let text = decision.statement.searchable();
+        let mut item = Self::new(
+            EntityType::Decision,
+            id,
+            &text,
+            decision.ts,
+            &decision.refs,
+            MOST_TOKENS,
+        );
+        item.superseded = decision.status == DecisionStatus::Superseded;
+        item
+    }
+
+    fn note(note: &Note) -> Self {
+        let refs: Vec<String> = note
+            .body
+            .source_handoffs
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let text = note.body.searchable();
+        Self::new(
+            EntityType::Knowledge,
+            note.note_id.to_string(),
+            &text,
+            note.created_at,
+            &refs,
+            MOST_TOKENS,
+        )
+    }
+
+    fn handoff(handoff: &Handoff) -> Self {
+        let fields = &handoff.fields;
+        // What must not be forgotten first, since the end may be cut off.
+        let said = [
+            ("Remember", &fields.remember),
+            ("Learned", &fields.learned),
+            ("Experienced", &fields.experienced),
+            ("Noticed", &fields.noticed),
+            ("Story", &fields.story),
+            ("Becoming", &fields.becoming),
+        ];
+        let said = said.into_iter().filter(|(_, text)| !text.is_empty());
+        let text = said
+            .map(|(label, text)| format!("{label}: {}", text.trim()))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let id = handoff.handoff_id.to_string();
+        Self::new(
+            EntityType::Handoff,
+            id,
+            &text,
+            handoff.created_at,
+            &[],
+            MOST_TOKENS,
+        )
+    }
+
+    fn event(event: &Event) -> Self {
+        let content: Content = serde_json::from_str(event.content.get()).unwrap_or_default();
+        let text = format!("{}: {}", event.actor.id, searchable(&content));
+        Self::new(
+            EntityType::Event,
+            event.event_id.to_string(),
+            &text,
+            event.ts,
+            &event.refs,
+            SESSION_TOKENS,
+        )
+    }
+
+    fn hit(hit: &Hit) -> Self {
+        let mut item = Self::new(
+            hit.entity_type,
+            hit.id.clone(),
+            &hit.text,
+            hit.ts,
+            &hit.refs,
+            MOST_TOKENS,
+        );
+        item.superseded = hit.superseded_by.is_some();
+        item
+    }
+}
+
+/// Everything that may enter, each for its part, best first.
+pub(super) fn offer(facts: &ContextFacts, hits: &[Hit]) -> Vec<(Part, Item)> {
+    let mut offered: Vec<(Part, Item)> = Vec::new();
+    offered.extend(
+        facts
+            .pinned
+            .iter()
+            .map(|note| (Part::Standing, Item::note(note))),
+    );
+    offered.extend(
+        facts
+            .standing
+            .iter()
+            .map(|decision| (Part::Standing, Item::decision(decision))),
+    );
+    // A handoff is shown whole, so its passages do not enter for themselves.
+    offered.extend(
+        facts
+            .handoffs
+            .iter()
+            .map(|handoff| (Part::Handoffs, Item::handoff(handoff))),
+    );
+    offered.extend(hits.iter().map(|hit| (part_of(hit), Item::hit(hit))));
+    offered.extend(
+        facts
+            .decisions
+            .iter()
+            .map(|decision| (Part::Decisions, Item::decision(decision))),
+    );
+    offered.extend(
+        facts
+            .session
+            .iter()
+            .map(|event| (Part::Session, Item::event(event))),
+    );
+    offered.retain(|(_, item)| !item.text.is_empty());
+    offered
+}
+
+/// A text as it is compared: its words alone, in lower case.
+pub(super) fn normal(text: &str) -> String {
+    let words = text
+        .split(|char: char| !char.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")
+}

@@ -93,7 +93,7 @@ pub struct ServeArgs {
         long,
         env = "AGENT_MEMORY_LOG",
         value_name = "FILTER",
-        default_value = "info"
+        default_value = "info,actix_server=warn"
     )]
     pub log: String,
 }

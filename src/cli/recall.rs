@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cli::{Session, one_line, print_json};
 use crate::config::Global;
-use crate::domain::recall::RecallDraft;
+use crate::domain::recall::{Hit, RecallDraft};
 use crate::domain::{EntityType, Timestamp};
 
 /// Flags of `recall`.
@@ -63,6 +63,16 @@ pub(super) fn run(global: &Global, args: &RecallArgs, out: &mut dyn Write) -> an
         ..RecallDraft::default()
     };
     let hits = session.services.recall(&session.caller, &draft)?;
+    print(&session, &hits, out)?;
+    out.flush()?;
+    // The answer is out; a count that cannot be written now is not worth a failure.
+    if let Err(error) = session.services.flush_counts() {
+        tracing::warn!(%error, "the search was not counted");
+    }
+    Ok(())
+}
+
+fn print(session: &Session, hits: &[Hit], out: &mut dyn Write) -> anyhow::Result<()> {
     if session.json {
         return print_json(out, &serde_json::json!({ "hits": hits }));
     }

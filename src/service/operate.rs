@@ -52,17 +52,17 @@ impl Services {
         self.store.engine_bytes()
     }
 
-    /// Makes a write if none was proved within the last second; nothing to wait for otherwise.
+    /// Makes a write, unless one was proved within the last second: then there is nothing to wait for, nor to note.
     ///
     /// # Errors
     /// `Overloaded`; pending: `Unavailable`.
-    pub fn prove_write(&self) -> Result<Pending<()>, Error> {
+    pub fn prove_write(&self) -> Result<Option<Pending<()>>, Error> {
         let now = self.clock.now();
         let last = self.readiness.0.load(Ordering::Acquire);
         if last.saturating_add(PROOF_MS) > now.millis() {
-            return Ok(Pending::done(Ok(())));
+            return Ok(None);
         }
-        Ok(self.store.prove_write(now)?)
+        Ok(Some(self.store.prove_write(now)?))
     }
 
     /// Notes that a write was proved just now.
@@ -88,6 +88,14 @@ impl Services {
         Ok(self.store.examine()?)
     }
 
+    /// Writes the counted searches now; for commands.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn flush_counts(&self) -> Result<(), Error> {
+        Ok(self.store.flush_counts()?)
+    }
+
     /// Finishes what was accepted and closes the file.
     pub fn close(&self) {
         self.store.close();
@@ -96,5 +104,48 @@ impl Services {
     /// Now, as the rest of the process knows it.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::service::Limits;
+    use crate::store::{Durability, Options, Role, Store};
+
+    #[test]
+    fn a_write_is_proved_at_most_once_a_second_and_again_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            path: dir.path().join("m.db"),
+            role: Role::Command,
+            readers: 1,
+            reader_wait: Duration::from_secs(1),
+            durability: Durability::Full,
+            write_wait: Duration::from_secs(1),
+        };
+        let clock = Clock::fixed(Timestamp::from_millis(0));
+        let store = Store::open(&options, clock.now()).unwrap();
+        let services = Services::new(
+            store,
+            clock.clone(),
+            Limits {
+                max_artifact_bytes: 0,
+            },
+        );
+        let mut proved = Vec::new();
+        for _ in 0..6 {
+            let pending = services.prove_write().unwrap();
+            proved.push(pending.is_some());
+            if let Some(pending) = pending {
+                pending.wait().unwrap();
+                services.note_proof();
+            }
+            clock.advance_millis(600);
+        }
+        assert_eq!(proved, [true, false, true, false, true, false]);
     }
 }

@@ -200,6 +200,15 @@ impl Store {
         engine.count_recall(empty);
     }
 
+    /// Writes the counted searches now; for commands, which end before a next group. A server does it by itself.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn flush_counts(&self) -> Result<(), StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.flush_counts()
+    }
+
     /// An event, whatever its sensitivity.
     ///
     /// # Errors

@@ -372,6 +372,19 @@ fn an_exit_code_says_what_was_wrong() {
 }
 
 #[test]
+fn a_search_from_the_command_line_is_counted() {
+    let (_dir, db) = place();
+    run(&db, &["record", "the gauge is painted red"]).ok();
+    run(&db, &["recall", "gauge"]).ok();
+    run(&db, &["recall", "zebra"]).ok();
+    let stats = run(&db, &["status", "--json"]).json()["stats"].clone();
+    assert_eq!(
+        (&stats["recalls"], &stats["recalls_empty"]),
+        (&json!(2), &json!(1))
+    );
+}
+
+#[test]
 fn a_tenant_is_acted_in_by_name() {
     let (_dir, db) = place();
     run(&db, &["record", "quay", "--tenant", "a"]).ok();

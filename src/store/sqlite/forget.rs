@@ -39,6 +39,7 @@ impl super::Sqlite {
                 "update session set forgotten_at = ?2 where session_no = ?1",
                 (session_no, now.millis()),
             )?;
+            unit.effects.tenant(tenant_no, 0, 0);
             open_job(
                 unit,
                 JobType::ForgetSession,

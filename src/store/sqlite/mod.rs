@@ -173,6 +173,15 @@ impl Sqlite {
         self.published().count_recall(empty);
     }
 
+    pub(in crate::store) fn flush_counts(&self) -> Result<(), StoreError> {
+        match &self.mode {
+            Mode::Command { .. } if self.published().recalls_wait() => {
+                self.write(0, |_| Ok(()))?.wait()
+            }
+            Mode::Command { .. } | Mode::Server { .. } => Ok(()),
+        }
+    }
+
     pub(in crate::store) fn scrub(&self) -> Result<(), StoreError> {
         match &self.mode {
             // The writer does it by itself.

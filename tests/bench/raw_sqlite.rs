@@ -324,8 +324,8 @@ impl Writer {
         counts.sessions += 1;
         for project in [0, -1] {
             self.run(
-                "insert into summary (tenant_no, project_no, with_whom, sessions, handoffs, statements)
-                 values (?1, ?2, '', 1, 0, 0)
+                "insert into summary (tenant_no, project_no, with_whom, sensitivity, sessions, handoffs, statements)
+                 values (?1, ?2, '', 0, 1, 0, 0)
                  on conflict do update set sessions = sessions + excluded.sessions,
                      handoffs = handoffs + excluded.handoffs, statements = statements + excluded.statements",
                 (tenant_no, project),
@@ -345,6 +345,12 @@ impl Writer {
             if by != 0 {
                 self.run(
                     "insert into stat (name, label, value) values (?1, ?2, ?3)
+                     on conflict do update set value = value + excluded.value",
+                    (name, label, by),
+                )?;
+                self.run(
+                    "insert into tenant_stat (tenant_no, name, label, value)
+                     select 1, ?1, ?2, ?3 from tenant where tenant_no = 1
                      on conflict do update set value = value + excluded.value",
                     (name, label, by),
                 )?;

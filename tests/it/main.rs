@@ -25,6 +25,7 @@ mod bad_input;
 mod batch;
 mod cli;
 mod context;
+mod decision;
 mod event;
 mod forget;
 mod guard;
@@ -33,9 +34,11 @@ mod health;
 mod idempotency;
 mod isolation;
 mod metrics;
+mod note;
 mod recall;
 mod redaction;
 mod session;
+mod stats;
 mod wake_up;
 
 // What lies beneath it: crashes, several processes, the rules of the house.

@@ -63,7 +63,8 @@ pub(super) fn run(global: &Global, args: &DecideArgs, out: &mut dyn Write) -> an
             .map_err(Error::from)?,
         Some(id) => {
             let old = DecisionId::parse("--supersedes", id)?;
-            let pending = services.supersede(caller, old, SuccessorDraft::New(Box::new(draft)))?;
+            let pending =
+                services.supersede(caller, old, SuccessorDraft::New(Box::new(draft)), None)?;
             pending.wait().map_err(Error::from)?.1
         }
     };

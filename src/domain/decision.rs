@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::content::{Cleaner, Fingerprint, MAX_REF_BYTES, MAX_REFS, Redactions};
 use crate::domain::event::check_tenant;
+use crate::domain::time::MAX_AHEAD_MS;
 use crate::domain::{
     ChunkField, DecisionId, DecisionScope, DecisionStatus, Invalid, Name, NewChunk, TenantId,
     Timestamp,
@@ -128,6 +129,12 @@ impl NewDecision {
             .transpose()?;
         let fingerprint = client_id.map(|_| Fingerprint::of_request(&clean));
         let ts = clean.ts.unwrap_or(now);
+        if ts > now.plus_millis(MAX_AHEAD_MS) {
+            return Err(Invalid::new(
+                "ts",
+                "is more than a day ahead of the server's clock",
+            ));
+        }
         let project = Name::parse_opt("project_id", clean.project_id.as_deref())?;
         let statement = Statement {
             decision: clean.decision,
@@ -165,7 +172,7 @@ fn clean_draft(draft: DecisionDraft, cleaner: &mut Cleaner) -> Result<DecisionDr
     let consequences = items("consequences", draft.consequences)?;
     Ok(DecisionDraft {
         project_id: cleaner.text_opt(draft.project_id.as_deref()),
-        decision: cleaner.text(draft.decision.trim()),
+        decision: cleaner.text(&draft.decision).trim().to_owned(),
         refs: draft
             .refs
             .map(|refs| cleaner.list("refs", &refs, MAX_REFS, MAX_REF_BYTES))

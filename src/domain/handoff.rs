@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::content::{Cleaner, Fingerprint, Redactions};
 use crate::domain::event::check_tenant;
+use crate::domain::time::MAX_AHEAD_MS;
 use crate::domain::{
     ChunkField, CompressionLevel, HandoffId, Invalid, Name, NewChunk, Origin, Sensitivity,
     TenantId, Timestamp,
@@ -15,8 +16,6 @@ use crate::domain::{
 pub const MAX_FIELD_BYTES: usize = 64 * 1024;
 /// The significance of a handoff that names none.
 pub const DEFAULT_SIGNIFICANCE: f64 = 0.5;
-/// How far ahead of the server's clock a client may date a handoff: clocks differ, and time zones are mistaken.
-const MAX_AHEAD_MS: i64 = crate::domain::time::DAY_MS;
 
 /// The six texts of a handoff.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -64,23 +64,30 @@ pub struct NotePatch {
     #[serde(default, deserialize_with = "given")]
     pub title: Option<Option<String>>,
     /// What is known.
-    #[serde(default, alias = "text")]
+    #[serde(default, alias = "text", deserialize_with = "not_null")]
     pub content: Option<String>,
     /// With whom it was learned.
     #[serde(default, deserialize_with = "given")]
     pub with_whom: Option<Option<String>>,
     /// The handoffs it comes from.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "not_null")]
     pub source_handoffs: Option<Vec<String>>,
     /// Words to find it by.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "not_null")]
     pub tags: Option<Vec<String>>,
     /// How sure it is.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "not_null")]
     pub confidence: Option<f64>,
     /// Whether it is always shown.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "not_null")]
     pub pinned: Option<bool>,
+}
+
+/// Takes a value and refuses `null`, which would look like taking away what cannot be.
+fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Tells `null` from absent.
@@ -243,11 +250,11 @@ impl NewNote {
     }
 }
 
+/// A heading, unless nothing of it may be kept.
 fn title_of(cleaner: &mut Cleaner, title: Option<&str>) -> Option<String> {
-    title
-        .map(str::trim)
-        .filter(|title| !title.is_empty())
-        .map(|title| cleaner.text(title))
+    let title = cleaner.text_opt(title)?;
+    let title = title.trim();
+    (!title.is_empty()).then(|| title.to_owned())
 }
 
 fn parse_sources(ids: &[String]) -> Result<Vec<HandoffId>, Invalid> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::terms::{self, QueryTerm};
 use crate::domain::{
-    Channel, EntityType, Invalid, Name, Sensitivity, TenantId, Timestamp, content,
+    Channel, DecisionStatus, EntityType, Invalid, Name, Sensitivity, TenantId, Timestamp, content,
     event::check_tenant, page,
 };
 
@@ -168,7 +168,9 @@ pub struct Candidate {
     pub refs: Vec<String>,
     /// How carefully to handle it.
     pub sensitivity: Sensitivity,
-    /// What took its place, if it is a decision that no longer holds.
+    /// Whether it holds, if it is a decision.
+    pub status: Option<DecisionStatus>,
+    /// What took its place, if that is still known.
     pub superseded_by: Option<String>,
 }
 
@@ -188,7 +190,10 @@ pub struct Hit {
     pub ts: Timestamp,
     /// What it refers to.
     pub refs: Vec<String>,
-    /// What took its place, if it is a decision that no longer holds.
+    /// Whether it holds, if it is a decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<DecisionStatus>,
+    /// What took its place, if that is still known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,
     /// Why it was found.
@@ -247,6 +252,7 @@ pub fn rank(query: &RecallQuery, candidates: &Candidates) -> Vec<Hit> {
         score: round(score),
         ts: candidate.ts,
         refs: candidate.refs.clone(),
+        status: candidate.status,
         superseded_by: candidate.superseded_by.clone(),
         why: Why { matched },
     });
@@ -349,6 +355,7 @@ mod tests {
             tags: vec![],
             refs: vec![],
             sensitivity: Sensitivity::None,
+            status: None,
             superseded_by: None,
         }
     }

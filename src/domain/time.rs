@@ -11,6 +11,9 @@ use crate::domain::Invalid;
 
 /// Milliseconds in a day.
 pub const DAY_MS: i64 = 86_400_000;
+/// How far ahead of the server's clock a client may date what is shown newest first: clocks differ, and time zones are
+/// mistaken.
+pub const MAX_AHEAD_MS: i64 = DAY_MS;
 
 /// A Unix time in milliseconds, between the years 1 and 9999 so that RFC 3339 can write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

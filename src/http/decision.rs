@@ -98,11 +98,12 @@ async fn supersede(
         (SuccessorDraft::New(Box::new(draft)), tenant)
     };
     let caller = ask.caller_of(tenant.as_deref(), None)?;
+    let key = ask.idempotency_key()?;
     let size = body.bytes.len();
     let (superseded, decision) = state
         .exec
         .write(size, move |services| {
-            services.supersede(&caller, id, successor)
+            services.supersede(&caller, id, successor, key.as_deref())
         })
         .await?;
     Ok(HttpResponse::Created().json(Superseded {

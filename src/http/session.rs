@@ -7,6 +7,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 
 use serde_json::{Map, Value};
 
+use crate::domain::Stat;
 use crate::domain::page::List;
 use crate::domain::session::SessionDraft;
 use crate::http::State;
@@ -64,7 +65,9 @@ async fn stats(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
         .await?;
     let mut body = Map::new();
     body.insert("tenant_id".to_owned(), tenant.as_str().into());
-    for (stat, value) in stats {
+    // Searches are counted for the store alone.
+    let of_tenant = |stat: &Stat| !matches!(stat, Stat::Recalls | Stat::RecallsEmpty);
+    for (stat, value) in stats.into_iter().filter(|(stat, _)| of_tenant(stat)) {
         match stat.key() {
             (name, "") => drop(body.insert(name.to_owned(), value.into())),
             (name, label) => {

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** a decision stops to hold only by another one that does.
 
+use serde::Serialize;
+
 use crate::domain::decision::{Decision, DecisionDraft, DecisionFilter, NewDecision, Successor};
 use crate::domain::page::{Page, Paged};
 use crate::domain::{Caller, DecisionId};
@@ -9,7 +11,7 @@ use crate::service::event::idempotency_key;
 use crate::service::{Error, Pending, Services};
 
 /// How a client says what takes a decision's place.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub enum SuccessorDraft {
     /// A new decision.
     New(Box<DecisionDraft>),
@@ -47,7 +49,11 @@ impl Services {
         caller: &Caller,
         id: DecisionId,
         successor: SuccessorDraft,
+        key: Option<&str>,
     ) -> Result<Pending<(Decision, Decision)>, Error> {
+        let key = key
+            .map(|key| idempotency_key("decisions/supersede", key, &(id, &successor)))
+            .transpose()?;
         let now = self.clock.now();
         let successor = match successor {
             SuccessorDraft::New(draft) => {
@@ -55,7 +61,9 @@ impl Services {
             }
             SuccessorDraft::Existing(id) => Successor::Existing(id),
         };
-        Ok(self.store.supersede(&caller.tenant, id, successor, now)?)
+        Ok(self
+            .store
+            .supersede(&caller.tenant, id, successor, key, now)?)
     }
 
     /// A decision by its id.

@@ -33,10 +33,11 @@ impl Store {
         tenant: &TenantId,
         id: DecisionId,
         successor: Successor,
+        key: Option<IdempotencyKey>,
         now: Timestamp,
     ) -> Result<Pending<(Decision, Decision)>, StoreError> {
         let Self::Sqlite(engine) = self;
-        engine.supersede(tenant, id, successor, now)
+        engine.supersede(tenant, id, successor, key, now)
     }
 
     /// Forgets a decision. Those that it had superseded stay superseded, by what superseded it.

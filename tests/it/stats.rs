@@ -565,7 +565,10 @@ fn three_hundred_random_operations_leave_a_file_that_is_well() {
                 } else {
                     let by = model.decisions[successor].0.clone();
                     let answer = app.post(&path, &json!({"superseded_by": by}));
-                    if holds && old != successor && model.decisions[successor].2.is_none() {
+                    if model.decisions[old].2.as_ref() == Some(&Some(by.clone())) {
+                        answer.created();
+                        "supersede once more by the same one"
+                    } else if holds && old != successor && model.decisions[successor].2.is_none() {
                         answer.created();
                         model.decisions[old].2 = Some(Some(by));
                         "supersede by one that is there"

@@ -157,7 +157,7 @@ impl Item {
             &hit.refs,
             MOST_TOKENS,
         );
-        item.superseded = hit.superseded_by.is_some();
+        item.superseded = hit.status == Some(DecisionStatus::Superseded);
         item
     }
 }

@@ -109,6 +109,7 @@ fn candidate(number: u8, text: &str) -> Candidate {
         tags: vec![],
         refs: vec![],
         sensitivity: Sensitivity::None,
+        status: None,
         superseded_by: None,
     }
 }

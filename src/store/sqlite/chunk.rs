@@ -6,7 +6,9 @@ use rusqlite::Connection;
 
 use crate::domain::content::{self, Content};
 use crate::domain::event::Chunk;
-use crate::domain::{ChunkField, ChunkId, EntityType, EventId, Sensitivity, TenantId, Timestamp};
+use crate::domain::{
+    ChunkField, ChunkId, DecisionStatus, EntityType, EventId, Sensitivity, TenantId, Timestamp,
+};
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::rows::read_list;
 use crate::store::sqlite::unit::{find, tenant_no};
@@ -58,6 +60,7 @@ pub(super) struct Passage {
     pub(super) tags: Vec<String>,
     pub(super) refs: Vec<String>,
     pub(super) sensitivity: Sensitivity,
+    pub(super) status: Option<DecisionStatus>,
     pub(super) superseded_by: Option<String>,
 }
 
@@ -97,6 +100,7 @@ pub(super) fn load_passage(
         tags,
         refs,
         chunk_first,
+        status,
         superseded_by,
     }) = text
     else {
@@ -120,6 +124,7 @@ pub(super) fn load_passage(
         tags,
         refs,
         sensitivity,
+        status,
         superseded_by,
     }))
 }
@@ -132,7 +137,9 @@ pub(super) struct EntityText {
     pub(super) tags: Vec<String>,
     pub(super) refs: Vec<String>,
     pub(super) chunk_first: i64,
-    /// What took its place, if it is a decision that no longer holds.
+    /// Whether it holds, if it is a decision.
+    pub(super) status: Option<DecisionStatus>,
+    /// What took its place, if that is still known.
     pub(super) superseded_by: Option<String>,
 }
 
@@ -151,6 +158,7 @@ fn event_text(connection: &Connection, seq: i64) -> Result<Option<EntityText>, S
         tags: read_list(row, 2)?,
         refs: read_list(row, 3)?,
         chunk_first: row.get(4)?,
+        status: None,
         superseded_by: None,
     }))
 }

@@ -80,7 +80,7 @@ fn by_id(
 /// The text that a decision's passages are ranges of.
 pub(super) fn text(connection: &Connection, seq: i64) -> Result<Option<EntityText>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "select id, decision, rationale, constraints, alternatives, consequences, refs, chunk_first, superseded_by
+        "select id, decision, rationale, constraints, alternatives, consequences, refs, chunk_first, status, superseded_by
          from decision where seq = ?1",
     )?;
     let mut rows = statement.query([seq])?;
@@ -93,8 +93,9 @@ pub(super) fn text(connection: &Connection, seq: i64) -> Result<Option<EntityTex
         tags: Vec::new(),
         refs: read_list(row, 6)?,
         chunk_first: row.get(7)?,
+        status: DecisionStatus::from_code(row.get(8)?),
         superseded_by: row
-            .get::<_, Option<[u8; 16]>>(8)?
+            .get::<_, Option<[u8; 16]>>(9)?
             .map(|id| DecisionId::from_bytes(id).to_string()),
     }))
 }
@@ -201,45 +202,40 @@ impl super::Sqlite {
         tenant: &TenantId,
         id: DecisionId,
         successor: Successor,
+        key: Option<IdempotencyKey>,
         now: Timestamp,
     ) -> Result<Pending<(Decision, Decision)>, StoreError> {
         let tenant = tenant.clone();
         self.write(256, move |unit| {
-            let tenant_no = unit.tenant(&tenant)?;
-            let get = |unit: &Unit<'_>, id| by_id(unit.connection, tenant_no, &tenant, id)?.ok_or(StoreError::NotFound("decision"));
-            let old = get(unit, id)?;
-            if let (Some(standing), Successor::New(new)) = (old.superseded_by, &successor)
-                && standing == new.id
-                && new.fingerprint.is_some()
+            let tenant_no = unit.tenant(&tenant, "decision")?;
+            let get = |unit: &Unit<'_>, id| {
+                by_id(unit.connection, tenant_no, &tenant, id)?
+                    .ok_or(StoreError::NotFound("decision"))
+            };
+            if let Some(holds) =
+                idempotency::find::<DecisionId>(unit, tenant_no, key.as_ref(), now)?
             {
-                // The same again: `create` tells a repetition from another decision under this id.
-                create(unit, tenant_no, new, now)?;
-                return Ok((old, get(unit, standing)?));
+                return Ok((get(unit, id)?, get(unit, holds)?));
             }
-            if old.status == DecisionStatus::Superseded {
-                return Err(StoreError::Conflict("this decision is superseded already; supersede the one that holds"));
-            }
+            let old = get(unit, id)?;
             let holds = match &successor {
                 Successor::New(new) => {
+                    // Told from a repetition under the client's own id, which answers as before.
+                    if old.superseded_by != Some(new.id) {
+                        may_be_superseded(&old)?;
+                    }
                     create(unit, tenant_no, new, now)?;
                     new.id
                 }
                 Successor::Existing(existing) => *existing,
             };
             let new = get(unit, holds)?;
-            if holds == id {
-                return Err(StoreError::Conflict("a decision cannot supersede itself"));
+            if old.superseded_by != Some(holds) {
+                may_be_superseded(&old)?;
+                may_supersede(&new, id)?;
+                put_in_place(unit, tenant_no, id, holds)?;
             }
-            if new.status == DecisionStatus::Superseded {
-                return Err(StoreError::Conflict("the decision that should hold is superseded itself"));
-            }
-            unit.execute(
-                "update decision set status = 1, superseded_by = ?3 where tenant_no = ?1 and id = ?2",
-                (tenant_no, id.bytes(), holds.bytes()),
-            )?;
-            unit.effects.count(tenant_no, Stat::Decisions(DecisionStatus::Active), -1);
-            unit.effects.count(tenant_no, Stat::Decisions(DecisionStatus::Superseded), 1);
-            unit.effects.tenant(tenant_no, 0, 0);
+            idempotency::keep(unit, tenant_no, key.as_ref(), &holds, now)?;
             Ok((get(unit, id)?, new))
         })
     }
@@ -251,7 +247,7 @@ impl super::Sqlite {
     ) -> Result<Pending<()>, StoreError> {
         let tenant = tenant.clone();
         self.write(64, move |unit| {
-            let tenant_no = unit.tenant(&tenant)?;
+            let tenant_no = unit.tenant(&tenant, "decision")?;
             let sql = "select seq from decision where tenant_no = ?1 and id = ?2";
             let seq = unit.find(sql, (tenant_no, id.bytes()), |row| row.get(0))?;
             forget(
@@ -293,6 +289,45 @@ impl super::Sqlite {
             Ok(Paged::from_rows(List::Decisions, page, rows))
         })
     }
+}
+
+fn may_be_superseded(old: &Decision) -> Result<(), StoreError> {
+    match old.status {
+        DecisionStatus::Active => Ok(()),
+        DecisionStatus::Superseded => Err(StoreError::Conflict(
+            "this decision is superseded already; supersede the one that holds",
+        )),
+    }
+}
+
+fn may_supersede(new: &Decision, old: DecisionId) -> Result<(), StoreError> {
+    if new.decision_id == old {
+        return Err(StoreError::Conflict("a decision cannot supersede itself"));
+    }
+    match new.status {
+        DecisionStatus::Active => Ok(()),
+        DecisionStatus::Superseded => Err(StoreError::Conflict(
+            "the decision that should hold is superseded itself",
+        )),
+    }
+}
+
+fn put_in_place(
+    unit: &mut Unit<'_>,
+    tenant_no: i64,
+    old: DecisionId,
+    new: DecisionId,
+) -> Result<(), StoreError> {
+    unit.execute(
+        "update decision set status = 1, superseded_by = ?3 where tenant_no = ?1 and id = ?2",
+        (tenant_no, old.bytes(), new.bytes()),
+    )?;
+    unit.effects
+        .count(tenant_no, Stat::Decisions(DecisionStatus::Active), -1);
+    unit.effects
+        .count(tenant_no, Stat::Decisions(DecisionStatus::Superseded), 1);
+    unit.effects.tenant(tenant_no, 0, 0);
+    Ok(())
 }
 
 /// Stores a decision, unless the same one is there.

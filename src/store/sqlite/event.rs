@@ -109,7 +109,7 @@ impl super::Sqlite {
     ) -> Result<Pending<()>, StoreError> {
         let tenant = tenant.clone();
         self.write(64, move |unit| {
-            let tenant_no = unit.tenant(&tenant)?;
+            let tenant_no = unit.tenant(&tenant, "event")?;
             let seq = unit
                 .find(
                     "select e.seq from event e join session s on s.session_no = e.session_no and s.forgotten_at is null

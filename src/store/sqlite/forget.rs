@@ -32,7 +32,7 @@ impl super::Sqlite {
     ) -> Result<Pending<Job>, StoreError> {
         let tenant = tenant.clone();
         self.write(64, move |unit| {
-            let tenant_no = unit.tenant(&tenant)?;
+            let tenant_no = unit.tenant(&tenant, "session")?;
             let session_no = session_no(unit.connection, tenant_no, &session)?
                 .ok_or(StoreError::NotFound("session"))?;
             unit.execute(
@@ -57,7 +57,7 @@ impl super::Sqlite {
     ) -> Result<Pending<Job>, StoreError> {
         let tenant = tenant.clone();
         self.write(64, move |unit| {
-            let tenant_no = unit.tenant(&tenant)?;
+            let tenant_no = unit.tenant(&tenant, "tenant")?;
             unit.execute(
                 "update tenant set forgotten_at = ?2 where tenant_no = ?1",
                 (tenant_no, now.millis()),

@@ -55,7 +55,7 @@ impl super::Sqlite {
     ) -> Result<Pending<()>, StoreError> {
         let tenant = tenant.clone();
         self.write(64, move |unit| {
-            let tenant_no = unit.tenant(&tenant)?;
+            let tenant_no = unit.tenant(&tenant, "handoff")?;
             let seq = unit
                 .find(
                     "select h.seq from handoff h join session s on s.session_no = h.session_no and s.forgotten_at is null

@@ -101,6 +101,7 @@ pub(super) fn text(connection: &Connection, seq: i64) -> Result<Option<EntityTex
         tags: body.tags,
         refs,
         chunk_first,
+        status: None,
         superseded_by: None,
     }))
 }
@@ -212,7 +213,7 @@ impl super::Sqlite {
         let tenant = tenant.clone();
         let bytes = patch.content.as_ref().map_or(0, String::len);
         self.write(bytes, move |unit| {
-            let tenant_no = unit.tenant(&tenant)?;
+            let tenant_no = unit.tenant(&tenant, "note")?;
             let found = by_id(unit.connection, tenant_no, &tenant, id)?;
             let (seq, note) = found.ok_or(StoreError::NotFound("note"))?;
             let (body, redactions) = note.body.patched(&patch).map_err(StoreError::Invalid)?;
@@ -235,7 +236,7 @@ impl super::Sqlite {
     ) -> Result<Pending<()>, StoreError> {
         let tenant = tenant.clone();
         self.write(64, move |unit| {
-            let tenant_no = unit.tenant(&tenant)?;
+            let tenant_no = unit.tenant(&tenant, "note")?;
             let sql = "select seq from note where tenant_no = ?1 and id = ?2";
             let seq = unit.find(sql, (tenant_no, id.bytes()), |row| row.get(0))?;
             forget(unit, tenant_no, seq.ok_or(StoreError::NotFound("note"))?)
@@ -410,6 +411,8 @@ fn change(
         text_bytes(body) - text_bytes(&note.body),
     );
     unit.effects.tenant(tenant_no, 0, 0);
+    // What was said before leaves the log, too, even where the index did not change.
+    unit.effects.erased = true;
     Ok(())
 }
 

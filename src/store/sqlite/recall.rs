@@ -296,6 +296,7 @@ fn load(connection: &Connection, chunks: Vec<i64>) -> Result<Vec<Candidate>, Sto
             tags: passage.tags,
             refs: passage.refs,
             sensitivity: passage.sensitivity,
+            status: passage.status,
             superseded_by: passage.superseded_by,
         });
     }

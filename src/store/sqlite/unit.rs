@@ -142,9 +142,9 @@ impl<'a> Unit<'a> {
         find(self.connection, sql, params, read)
     }
 
-    /// The number of a tenant that is there and not forgotten.
-    pub(super) fn tenant(&self, tenant: &TenantId) -> Result<i64, StoreError> {
-        tenant_no(self.connection, tenant)?.ok_or(StoreError::NotFound("tenant"))
+    /// The number of a tenant that is there and not forgotten; without it there is no `what` either.
+    pub(super) fn tenant(&self, tenant: &TenantId, what: &'static str) -> Result<i64, StoreError> {
+        tenant_no(self.connection, tenant)?.ok_or(StoreError::NotFound(what))
     }
 
     /// The number of a tenant, which is made if need be.

@@ -117,6 +117,7 @@ pub(in crate::store::sqlite) fn field_text(
         tags: read_list(row, 7)?,
         refs: Vec::new(),
         chunk_first: row.get(8)?,
+        status: None,
         superseded_by: None,
     }))
 }

@@ -20,6 +20,7 @@ use crate::store::{OpenError, Role};
 mod config_command;
 mod decide;
 mod doctor;
+mod export;
 mod forget;
 mod handoff;
 mod list;
@@ -66,6 +67,8 @@ enum Command {
     Show(show::ShowArgs),
     /// Forget one thing by its id, a session or a whole tenant, for good
     Forget(forget::ForgetArgs),
+    /// Write everything of the tenant as JSON lines
+    Export(export::ExportArgs),
     /// Say what the file holds
     Status,
     /// Check the file
@@ -117,6 +120,7 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::List(args)) => list::run(global, &args, out),
         Some(Command::Show(args)) => show::run(global, &args, out),
         Some(Command::Forget(args)) => forget::run(global, &args, out),
+        Some(Command::Export(args)) => export::run(global, &args, out),
         Some(Command::Status) => status::run(global, out),
         Some(Command::Doctor) => doctor::run(global, out),
         Some(Command::Migrate) => migrate::run(global, out),

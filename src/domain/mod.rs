@@ -7,6 +7,7 @@ pub mod chunk;
 pub mod content;
 pub mod decision;
 pub mod event;
+pub mod export;
 pub mod handoff;
 pub mod id;
 pub mod invalid;

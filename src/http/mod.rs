@@ -16,6 +16,7 @@ use crate::metrics::{Metrics, RouteLabel};
 mod auth;
 mod decision;
 mod event;
+mod export;
 mod forget;
 mod handoff;
 mod middleware;
@@ -103,6 +104,7 @@ pub const ROUTES: &[RouteLabel] = routes! {
     PATCH "/api/v1/knowledge/{id}";
     DELETE "/api/v1/knowledge/{id}";
     GET "/api/v1/stats";
+    GET "/api/v1/export/all";
     POST "/api/v1/recall";
     GET "/api/v1/search" as "/api/v1/recall";
     DELETE "/api/v1/tenants/{id}";
@@ -122,5 +124,6 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(session::routes)
         .configure(recall::routes)
         .configure(forget::routes)
+        .configure(export::routes)
         .default_service(web::to(problem::no_such_route));
 }

@@ -17,6 +17,7 @@ pub use crate::store::Pending;
 
 mod decision;
 pub(crate) mod event;
+mod export;
 mod forget;
 mod handoff;
 mod note;
@@ -27,6 +28,7 @@ mod wake_up;
 
 pub use decision::SuccessorDraft;
 pub use event::BatchItem;
+pub use export::Export;
 pub use forget::Bell;
 pub use operate::Readiness;
 

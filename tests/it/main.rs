@@ -25,6 +25,7 @@ mod bad_input;
 mod batch;
 mod cli;
 mod event;
+mod export;
 mod forget;
 mod guard;
 mod handoff;

@@ -20,7 +20,7 @@ use crate::store::{IdempotencyKey, Pending, StoreError, Wait};
 
 mod read;
 
-pub(super) use read::{Selection, by_id, field_text, select};
+pub(super) use read::{COLUMNS, Selection, by_id, field_text, read_handoff, select};
 use read::{read_fields, resolve};
 
 impl super::Sqlite {

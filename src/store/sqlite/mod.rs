@@ -40,6 +40,7 @@ mod decision;
 mod error;
 mod event;
 mod examine;
+mod export;
 mod file;
 mod forget;
 mod group;

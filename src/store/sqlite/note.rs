@@ -20,13 +20,13 @@ use crate::store::sqlite::session;
 use crate::store::sqlite::unit::{Unit, tenant_no};
 use crate::store::{IdempotencyKey, Pending, StoreError, Wait};
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "select n.seq, n.id, p.project_id, n.title, n.content, n.with_whom, n.source_handoffs, n.tags,
-         n.confidence, n.pinned, n.created_at, n.updated_at
+         n.confidence, n.pinned, n.created_at, n.updated_at, n.fingerprint
      from note n
      left join project p on p.project_no = n.project_no";
 
-fn read_note(row: &Row<'_>, tenant: &TenantId) -> Result<(Position, Note), StoreError> {
+pub(super) fn read_note(row: &Row<'_>, tenant: &TenantId) -> Result<(Position, Note), StoreError> {
     let created_at = Timestamp::from_millis(row.get(10)?);
     let note = Note {
         note_id: NoteId::from_bytes(row.get(1)?),

@@ -10,6 +10,7 @@ pub mod event;
 pub mod export;
 pub mod handoff;
 pub mod id;
+pub mod import;
 pub mod invalid;
 pub mod name;
 pub mod note;

@@ -19,6 +19,7 @@ mod event;
 mod export;
 mod forget;
 mod handoff;
+mod import;
 mod middleware;
 mod note;
 mod operate;
@@ -105,6 +106,7 @@ pub const ROUTES: &[RouteLabel] = routes! {
     DELETE "/api/v1/knowledge/{id}";
     GET "/api/v1/stats";
     GET "/api/v1/export/all";
+    POST "/api/v1/import";
     POST "/api/v1/recall";
     GET "/api/v1/search" as "/api/v1/recall";
     DELETE "/api/v1/tenants/{id}";
@@ -125,5 +127,6 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(recall::routes)
         .configure(forget::routes)
         .configure(export::routes)
+        .configure(import::routes)
         .default_service(web::to(problem::no_such_route));
 }

@@ -2,9 +2,12 @@
 //!
 //! **Invariant:** page by page and slice by slice; nothing here is one unit of work for all of it.
 
+use std::sync::Arc;
+
 use crate::domain::export::{ExportPage, Walk};
-use crate::domain::{Sensitivity, TenantId};
-use crate::store::{Store, StoreError, Wait};
+use crate::domain::import::{How, ImportLine, SliceReport};
+use crate::domain::{Sensitivity, TenantId, Timestamp};
+use crate::store::{Pending, Store, StoreError, Wait};
 
 impl Store {
     /// Where an export of a tenant begins and ends: at what is there now.
@@ -29,5 +32,20 @@ impl Store {
     ) -> Result<ExportPage, StoreError> {
         let Self::Sqlite(engine) = self;
         engine.export_page(wait, tenant, most, walk)
+    }
+
+    /// Stores rows of an export, all of them or none; those that contradict what is there are reported instead.
+    ///
+    /// # Errors
+    /// The queue is full; then the rows are still the caller's.
+    pub fn import_slice(
+        &self,
+        tenant: &TenantId,
+        rows: Arc<Vec<ImportLine>>,
+        how: How,
+        now: Timestamp,
+    ) -> Result<Pending<SliceReport>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.import_slice(tenant, rows, how, now)
     }
 }

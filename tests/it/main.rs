@@ -31,6 +31,7 @@ mod guard;
 mod handoff;
 mod health;
 mod idempotency;
+mod import;
 mod isolation;
 mod metrics;
 mod recall;

@@ -300,7 +300,7 @@ impl super::Sqlite {
 }
 
 /// Stores a decision, unless the same one is there.
-fn create(
+pub(super) fn create(
     unit: &mut Unit<'_>,
     tenant_no: i64,
     new: &NewDecision,

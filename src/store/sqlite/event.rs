@@ -214,7 +214,7 @@ fn still_there(unit: &Unit<'_>, tenant_no: i64, receipt: &[Outcome]) -> Result<(
 }
 
 /// Stores one event, unless its id is taken.
-fn record(
+pub(super) fn record(
     unit: &mut Unit<'_>,
     tenant_no: i64,
     event: &NewEvent,

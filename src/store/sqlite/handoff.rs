@@ -103,7 +103,7 @@ impl super::Sqlite {
 }
 
 /// Stores a handoff and answers the id that stands for it: its own, the one that was there, or the agent's.
-fn create(
+pub(super) fn create(
     unit: &mut Unit<'_>,
     tenant_no: i64,
     new: &NewHandoff,

@@ -47,6 +47,7 @@ mod group;
 mod handoff;
 mod idempotency;
 mod identity;
+mod import;
 mod note;
 mod passage;
 mod published;

@@ -283,7 +283,7 @@ impl super::Sqlite {
 }
 
 /// Stores a note, unless the same one is there.
-fn create(unit: &mut Unit<'_>, tenant_no: i64, new: &NewNote) -> Result<(), StoreError> {
+pub(super) fn create(unit: &mut Unit<'_>, tenant_no: i64, new: &NewNote) -> Result<(), StoreError> {
     if let Some(fingerprint) = new.fingerprint {
         let sql = "select fingerprint from note where tenant_no = ?1 and id = ?2";
         let stored = unit.find(sql, (tenant_no, new.id.bytes()), |row| {

@@ -22,6 +22,7 @@ pub mod redact;
 pub mod session;
 pub mod stat;
 pub mod terms;
+pub mod thread;
 pub mod time;
 pub mod token;
 pub mod vocabulary;

@@ -1,4 +1,4 @@
-//! `GET /api/v1/export/all`, streamed.
+//! `GET /api/v1/export/all`, streamed, and `/export/thread`.
 //!
 //! A task reads the next piece when the client has room for it and hands it over by a channel of one. A client that
 //! stops reading is given up after [`PATIENCE`]; meanwhile it keeps neither a connection to the file nor a snapshot of
@@ -16,6 +16,9 @@ use futures_core::Stream;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::timeout;
 
+use crate::domain::Name;
+use crate::domain::handoff::HandoffFilter;
+use crate::domain::thread::Form;
 use crate::http::State;
 use crate::http::problem::Problem;
 use crate::http::request::Ask;
@@ -25,7 +28,34 @@ use crate::service::{Error, Export};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.service(web::resource("/api/v1/export/all").route(web::get().to(export_all)));
+    config
+        .service(web::resource("/api/v1/export/all").route(web::get().to(export_all)))
+        .service(web::resource("/api/v1/export/thread").route(web::get().to(export_thread)));
+}
+
+async fn export_thread(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
+    ask.only(&["format", "with_whom", "project_id"])?;
+    let caller = ask.caller()?;
+    let form = match ask.text("format") {
+        Some(word) => Form::parse("format", word)?,
+        None if ask.wants_markdown() => Form::Markdown,
+        None => Form::Json,
+    };
+    let filter = HandoffFilter {
+        with_whom: Name::parse_opt("with_whom", ask.text("with_whom"))?,
+        project: Name::parse_opt("project_id", ask.text("project_id"))?,
+        session: None,
+    };
+    let thread = state
+        .exec
+        .read(move |services| services.thread(&caller, &filter))
+        .await?;
+    Ok(match form {
+        Form::Json => HttpResponse::Ok().json(thread),
+        Form::Markdown => HttpResponse::Ok()
+            .content_type("text/markdown; charset=utf-8")
+            .body(thread.markdown()),
+    })
 }
 
 async fn export_all(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {

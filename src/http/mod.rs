@@ -106,6 +106,7 @@ pub const ROUTES: &[RouteLabel] = routes! {
     DELETE "/api/v1/knowledge/{id}";
     GET "/api/v1/stats";
     GET "/api/v1/export/all";
+    GET "/api/v1/export/thread";
     POST "/api/v1/import";
     POST "/api/v1/recall";
     GET "/api/v1/search" as "/api/v1/recall";

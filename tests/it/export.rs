@@ -9,7 +9,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::harness::{TestApp, id, made_id};
+use crate::harness::{TestApp, id, made_id, texts};
 use crate::process::{command, wait_for};
 
 /// What a command printed; it has to go well.
@@ -258,4 +258,97 @@ fn a_client_that_stops_reading_does_not_keep_the_log() {
         rest.extend_from_slice(&part[..read]);
     }
     assert!(String::from_utf8_lossy(&rest).contains("\"type\":\"trailer\""));
+}
+
+#[test]
+fn a_thread_is_a_document_of_the_handoffs_in_time() {
+    let app = TestApp::start();
+    assert_eq!(
+        app.get("/api/v1/export/thread").ok(),
+        json!({"tenant_id": "default", "handoffs": [], "identity_thread": [], "cut": false})
+    );
+    for (session, day, person, project, becoming) in [
+        ("s2", 3, "Bo", "tides", "a gauge\nreader"),
+        ("s1", 2, "Ada", "tides", "precise"),
+        ("s3", 4, "Ada", "other", ""),
+    ] {
+        app.hand_off(json!({"session_id": session, "with_whom": person, "project_id": project, "becoming": becoming,
+            "learned": format!("of {session}"), "created_at": format!("2026-02-0{day}T09:00:00Z")}))
+            .created();
+    }
+    app.hand_off(json!({"session_id": "s4", "sensitivity": "secret", "story": "hush"}))
+        .created();
+    let thread = app.get("/api/v1/export/thread?format=json").ok();
+    assert_eq!(texts(&thread["handoffs"], "session_id"), ["s1", "s2", "s3"]);
+    assert_eq!(
+        texts(&thread["identity_thread"], "becoming"),
+        ["precise", "a gauge\nreader"]
+    );
+    let answer = app.get("/api/v1/export/thread?format=markdown");
+    assert_eq!(
+        answer.is(200).header("content-type"),
+        "text/markdown; charset=utf-8"
+    );
+    let expected = "# Handoffs of default
+
+## 2026-02-02 with Ada (session s1)
+
+**Experienced:** We set the tide gauge up.
+
+**Learned:** of s1
+
+**Becoming:** precise
+
+## 2026-02-03 with Bo (session s2)
+
+**Experienced:** We set the tide gauge up.
+
+**Learned:** of s2
+
+**Becoming:** a gauge
+reader
+
+## 2026-02-04 with Ada (session s3)
+
+**Experienced:** We set the tide gauge up.
+
+**Learned:** of s3
+
+## Identity thread
+
+- 2026-02-02: precise
+- 2026-02-03: a gauge reader
+";
+    assert_eq!(answer.text(), expected);
+    let with = app
+        .get("/api/v1/export/thread?with_whom=Ada&project_id=tides")
+        .ok();
+    assert_eq!(texts(&with["handoffs"], "session_id"), ["s1"]);
+    let accepted = app.get_with("/api/v1/export/thread", &[("accept", "text/markdown")]);
+    assert_eq!(accepted.text(), answer.text());
+    app.get("/api/v1/export/thread?format=pdf")
+        .blames(422, "format");
+}
+
+#[test]
+fn a_long_thread_says_that_it_is_cut() {
+    let app = TestApp::start();
+    let long = "word ".repeat(13_000);
+    for number in 0..27 {
+        let session = format!("s{number}");
+        app.hand_off(json!({"session_id": session, "experienced": long, "noticed": long, "learned": long, "story": long,
+            "remember": long}))
+            .created();
+    }
+    let thread = app.get("/api/v1/export/thread").ok();
+    assert_eq!(thread["cut"], true);
+    let sessions = texts(&thread["handoffs"], "session_id");
+    assert_eq!(sessions.last().unwrap(), "s26");
+    assert!((20..27).contains(&sessions.len()), "{}", sessions.len());
+    let text = app.get("/api/v1/export/thread?format=markdown").text();
+    let says = format!(
+        "Older handoffs are left out: these are the newest {}.",
+        sessions.len()
+    );
+    assert!(text.contains(&says));
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::service::{Error, Pending, Services};
@@ -20,6 +20,9 @@ use crate::service::{Error, Pending, Services};
 const PERMITS_PER_READER: usize = 4;
 /// A request body up to this many bytes is parsed on the worker: at 20 MB/s for terms that is under a millisecond.
 const INLINE_BYTES: usize = 16 * 1024;
+/// Most answers and bodies at once that go on for as long as the client likes: exports and imports. Each holds some
+/// megabytes.
+const STREAMS: usize = 8;
 
 /// The way to the services for async front ends. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -27,6 +30,7 @@ pub struct Exec {
     waiting: Services,
     now: Services,
     permits: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     deadline: Duration,
 }
 
@@ -39,6 +43,7 @@ impl Exec {
             now: services.without_waiting(),
             waiting: services,
             permits: Arc::new(Semaphore::new(permits)),
+            streams: Arc::new(Semaphore::new(STREAMS)),
             deadline,
         }
     }
@@ -71,6 +76,31 @@ impl Exec {
         call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let _permit = self.permits.try_acquire().map_err(|_| Error::Overloaded)?;
+        self.block(call).await
+    }
+
+    /// The right to work on something long, step by step, for as long as the answer is kept.
+    ///
+    /// # Errors
+    /// `Overloaded`.
+    pub fn stream(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.streams)
+            .try_acquire_owned()
+            .map_err(|_| Error::Overloaded)
+    }
+
+    /// One step of something long. It waits for its turn, since giving up would lose the steps before it.
+    ///
+    /// # Errors
+    /// The call's, or `Timeout`.
+    pub async fn step<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = timeout(self.deadline, self.permits.acquire()).await;
+        let _permit = turn
+            .map_err(|_| Error::Timeout)?
+            .map_err(|_| Error::Overloaded)?;
         self.block(call).await
     }
 

@@ -14,15 +14,17 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{self, Global, ServeArgs};
 use crate::domain::{Caller, Invalid};
-use crate::service::{Error, Limits, Services};
+use crate::service::{Error, ImportCause, Limits, Services};
 use crate::store::{OpenError, Role};
 
 mod config_command;
 mod context;
 mod decide;
 mod doctor;
+mod export;
 mod forget;
 mod handoff;
+mod import;
 mod list;
 mod migrate;
 mod note;
@@ -69,6 +71,10 @@ enum Command {
     Show(show::ShowArgs),
     /// Forget one thing by its id, a session or a whole tenant, for good
     Forget(forget::ForgetArgs),
+    /// Write everything of the tenant as JSON lines
+    Export(export::ExportArgs),
+    /// Store what an export wrote; the same again changes nothing
+    Import(import::ImportArgs),
     /// Say what the file holds
     Status,
     /// Check the file
@@ -121,6 +127,8 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::List(args)) => list::run(global, &args, out),
         Some(Command::Show(args)) => show::run(global, &args, out),
         Some(Command::Forget(args)) => forget::run(global, &args, out),
+        Some(Command::Export(args)) => export::run(global, &args, out),
+        Some(Command::Import(args)) => import::run(global, &args, out),
         Some(Command::Status) => status::run(global, out),
         Some(Command::Doctor) => doctor::run(global, out),
         Some(Command::Migrate) => migrate::run(global, out),
@@ -168,6 +176,10 @@ fn service_exit_code(error: &Error) -> u8 {
         Error::NotFound(_) => 4,
         Error::Conflict(_) => 5,
         Error::Timeout | Error::Overloaded | Error::Unavailable(_) => 75,
+        Error::Import(failure) => match &failure.cause {
+            ImportCause::Unparsable(_) | ImportCause::Wrong(_) => 2,
+            ImportCause::Failed(error) => service_exit_code(error),
+        },
         Error::Internal(_) => 1,
     }
 }

@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 /// Who or what made an event.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
     /// A person, an agent or a tool.

@@ -169,16 +169,7 @@ impl NewHandoff {
             .transpose()?;
         let fingerprint = client_id.map(|_| Fingerprint::of_request(&clean));
         let significance = clean.significance.unwrap_or(DEFAULT_SIGNIFICANCE);
-        if !(0.0..=1.0).contains(&significance) {
-            return Err(Invalid::new("significance", "is not between 0 and 1"));
-        }
         let created_at = clean.created_at.unwrap_or(now);
-        if created_at > now.plus_millis(MAX_AHEAD_MS) {
-            return Err(Invalid::new(
-                "created_at",
-                "is more than a day ahead of the server's clock",
-            ));
-        }
         let tags = clean.tags.unwrap_or_default();
         let (session, project) = (clean.session_id, clean.project_id);
         let fields = Fields {
@@ -189,7 +180,7 @@ impl NewHandoff {
             becoming: said(clean.becoming),
             remember: said(clean.remember),
         };
-        check_fields(&fields)?;
+        check(&fields, significance, created_at, now)?;
         Ok(Self {
             id: client_id.unwrap_or_else(|| HandoffId::generate(now)),
             fingerprint,
@@ -230,7 +221,22 @@ fn clean_draft(draft: HandoffDraft, cleaner: &mut Cleaner) -> Result<HandoffDraf
     })
 }
 
-fn check_fields(fields: &Fields) -> Result<(), Invalid> {
+/// Refuses what no handoff may be.
+pub(in crate::domain) fn check(
+    fields: &Fields,
+    significance: f64,
+    created_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Invalid> {
+    if !(0.0..=1.0).contains(&significance) {
+        return Err(Invalid::new("significance", "is not between 0 and 1"));
+    }
+    if created_at > now.plus_millis(MAX_AHEAD_MS) {
+        return Err(Invalid::new(
+            "created_at",
+            "is more than a day ahead of the server's clock",
+        ));
+    }
     if fields.is_empty() {
         return Err(Invalid::new(
             "experienced",

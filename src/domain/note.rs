@@ -130,7 +130,7 @@ impl NoteBody {
         self.content.len() + self.title.as_ref().map_or(0, String::len)
     }
 
-    fn check(&self) -> Result<(), Invalid> {
+    pub(in crate::domain) fn check(&self) -> Result<(), Invalid> {
         if self.content.trim().is_empty() || self.content.len() > MAX_NOTE_BYTES {
             return Err(Invalid::new("content", "is not 1 byte to 64 KiB of text"));
         }

@@ -17,8 +17,10 @@ mod auth;
 mod context;
 mod decision;
 mod event;
+mod export;
 mod forget;
 mod handoff;
+mod import;
 mod middleware;
 mod note;
 mod operate;
@@ -104,6 +106,9 @@ pub const ROUTES: &[RouteLabel] = routes! {
     PATCH "/api/v1/knowledge/{id}";
     DELETE "/api/v1/knowledge/{id}";
     GET "/api/v1/stats";
+    GET "/api/v1/export/all";
+    GET "/api/v1/export/thread";
+    POST "/api/v1/import";
     POST "/api/v1/recall";
     GET "/api/v1/search" as "/api/v1/recall";
     POST "/api/v1/context";
@@ -126,5 +131,7 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(recall::routes)
         .configure(context::routes)
         .configure(forget::routes)
+        .configure(export::routes)
+        .configure(import::routes)
         .default_service(web::to(problem::no_such_route));
 }

@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
 use crate::domain::Invalid;
-use crate::service::Error;
+use crate::service::{Error, ImportCause, ImportFailure, ImportReport};
 
 /// Seconds after which a busy server is worth another try: a full queue drains in a fraction of one.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -59,6 +59,12 @@ struct Body<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError<'a>>,
+    /// The line of an import that was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    /// What an import had come to.
+    #[serde(flatten)]
+    import: Option<&'a ImportReport>,
 }
 
 #[derive(Serialize)]
@@ -79,8 +85,19 @@ impl Problem {
         }
     }
 
+    fn import(&self) -> Option<&ImportFailure> {
+        match self {
+            Self::Service(Error::Import(failure)) => Some(failure),
+            _ => None,
+        }
+    }
+
     fn invalid(&self) -> Option<&Invalid> {
         match self {
+            Self::Service(Error::Import(failure)) => match &failure.cause {
+                ImportCause::Unparsable(invalid) | ImportCause::Wrong(invalid) => Some(invalid),
+                ImportCause::Failed(_) => None,
+            },
             Self::Service(Error::Invalid(invalid)) | Self::Unparsable(invalid) => Some(invalid),
             Self::Service(_) | Self::Media(_) | Self::Route | Self::Method | Self::Refused(_) => {
                 None
@@ -106,6 +123,8 @@ impl Problem {
             error: &detail,
             request_id,
             errors: errors.into_iter().collect(),
+            line: self.import().and_then(|failure| failure.line),
+            import: self.import().map(|failure| &failure.report),
         };
         let mut response = HttpResponse::build(status);
         response.content_type("application/problem+json");
@@ -122,11 +141,19 @@ impl Problem {
     }
 
     fn log(&self, status: StatusCode, request_id: &str) {
-        match self {
-            Self::Service(Error::Unavailable(cause) | Error::Internal(cause)) => {
+        let below = match self {
+            Self::Service(Error::Import(failure)) => match &failure.cause {
+                ImportCause::Failed(error) => Some(&**error),
+                ImportCause::Unparsable(_) | ImportCause::Wrong(_) => None,
+            },
+            Self::Service(error) => Some(error),
+            _ => None,
+        };
+        match below {
+            Some(Error::Unavailable(cause) | Error::Internal(cause)) => {
                 tracing::error!(request_id, status = status.as_u16(), error = %chain(cause.as_ref()), "request failed");
             }
-            Self::Service(Error::Overloaded) => {
+            Some(Error::Overloaded) => {
                 tracing::warn!(request_id, "request refused: the server is busy")
             }
             _ => {}
@@ -144,6 +171,11 @@ fn verdict(error: &Error) -> (StatusCode, &'static str) {
         Error::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
         Error::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
         Error::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        Error::Import(failure) => match &failure.cause {
+            ImportCause::Unparsable(_) => (StatusCode::BAD_REQUEST, "unparsable"),
+            ImportCause::Wrong(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            ImportCause::Failed(error) => verdict(error),
+        },
         Error::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
         Error::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
         Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

@@ -221,7 +221,8 @@ impl FromRequest for Raw {
     }
 }
 
-fn media(request: &HttpRequest) -> Result<Media, Problem> {
+/// What kind of text the body says it is.
+pub(super) fn media(request: &HttpRequest) -> Result<Media, Problem> {
     let Some(value) = request.headers().get(CONTENT_TYPE) else {
         return Ok(Media::Json);
     };
@@ -258,7 +259,21 @@ async fn collect(mut payload: Payload, announced: usize, limit: usize) -> Result
     Ok(body.freeze())
 }
 
-async fn next(payload: &mut Payload) -> Option<Result<Bytes, actix_web::error::PayloadError>> {
+/// Throws away what a client still sends after it was refused, within reason.
+pub(super) async fn drain(payload: &mut Payload) {
+    let mut seen = 0usize;
+    while let Some(Ok(part)) = next(payload).await {
+        seen = seen.saturating_add(part.len());
+        if seen > DRAIN_BYTES {
+            break;
+        }
+    }
+}
+
+/// The next part of a body.
+pub(super) async fn next(
+    payload: &mut Payload,
+) -> Option<Result<Bytes, actix_web::error::PayloadError>> {
     use actix_web::dev::Payload as Stream;
     match payload {
         Stream::None => None,

@@ -3,7 +3,8 @@
 //! **Invariant:** a handoff answers as it is read back, redactions included.
 
 use crate::domain::handoff::{Handoff, HandoffDraft, HandoffFilter, IdentityThread, NewHandoff};
-use crate::domain::page::{Direction, Page, Paged};
+use crate::domain::page::{Direction, MAX_LIMIT, Page, Paged};
+use crate::domain::thread::Thread;
 use crate::domain::{Caller, HandoffId};
 use crate::service::event::idempotency_key;
 use crate::service::{Error, Pending, Services, found};
@@ -66,6 +67,16 @@ impl Services {
             .into_iter()
             .next()
             .ok_or(Error::NotFound("handoff"))
+    }
+
+    /// The newest handoffs, at most a page of them, as one document.
+    ///
+    /// # Errors
+    /// `Overloaded`, `Unavailable`.
+    pub fn thread(&self, caller: &Caller, filter: &HandoffFilter) -> Result<Thread, Error> {
+        let page = Page::first(MAX_LIMIT, Direction::Descending);
+        let newest = self.store.handoffs(self.wait, caller, filter, &page)?;
+        Ok(Thread::new(caller.tenant.clone(), newest))
     }
 
     /// The newest identity statements, oldest first.

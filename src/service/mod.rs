@@ -18,8 +18,10 @@ pub use crate::store::Pending;
 mod context;
 mod decision;
 pub(crate) mod event;
+mod export;
 mod forget;
 mod handoff;
+mod import;
 mod note;
 mod operate;
 mod recall;
@@ -28,7 +30,9 @@ mod wake_up;
 
 pub use decision::SuccessorDraft;
 pub use event::BatchItem;
+pub use export::Export;
 pub use forget::Bell;
+pub use import::{Import, ImportCause, ImportFailure, ImportReport, stopped};
 pub use operate::Readiness;
 
 /// Why a call was not answered, in the words every front end translates.
@@ -52,6 +56,9 @@ pub enum Error {
     /// More than is accepted at once.
     #[error("{0}")]
     TooLarge(String),
+    /// An import stopped.
+    #[error(transparent)]
+    Import(Box<ImportFailure>),
     /// The caller took too long to say it.
     #[error("the request took too long")]
     Timeout,

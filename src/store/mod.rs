@@ -22,6 +22,7 @@ use crate::domain::{
     ArtifactId, Caller, ChunkId, EventId, HandoffId, Name, Sensitivity, Stat, TenantId, Timestamp,
 };
 
+mod archive;
 mod error;
 mod facts;
 mod ledger;

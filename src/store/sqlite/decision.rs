@@ -24,12 +24,16 @@ use crate::store::sqlite::session;
 use crate::store::sqlite::unit::{Unit, tenant_no};
 use crate::store::{IdempotencyKey, Pending, StoreError, Wait};
 
-const COLUMNS: &str = "select d.seq, d.id, p.project_id, d.ts, d.status, d.scope, d.decision, d.rationale, d.constraints,
-         d.alternatives, d.consequences, d.refs, d.superseded_by
+pub(super) const COLUMNS: &str = "select d.seq, d.id, p.project_id, d.ts, d.status, d.scope, d.decision, d.rationale, d.constraints,
+         d.alternatives, d.consequences, d.refs, d.superseded_by,
+         d.fingerprint
      from decision d
      left join project p on p.project_no = d.project_no";
 
-fn read_decision(row: &Row<'_>, tenant: &TenantId) -> Result<(Position, Decision), StoreError> {
+pub(super) fn read_decision(
+    row: &Row<'_>,
+    tenant: &TenantId,
+) -> Result<(Position, Decision), StoreError> {
     let ts = Timestamp::from_millis(row.get(3)?);
     let decision = Decision {
         decision_id: DecisionId::from_bytes(row.get(1)?),
@@ -331,7 +335,7 @@ fn put_in_place(
 }
 
 /// Stores a decision, unless the same one is there.
-fn create(
+pub(super) fn create(
     unit: &mut Unit<'_>,
     tenant_no: i64,
     new: &NewDecision,

@@ -20,8 +20,9 @@ use crate::store::sqlite::unit::{Unit, tenant_no};
 use crate::store::sqlite::{artifact, idempotency};
 use crate::store::{IdempotencyKey, Outcome, Pending, StoreError, Wait};
 
-const COLUMNS: &str = "select e.seq, e.id, p.project_id, s.session_id, e.ts, e.channel, e.actor_type, e.actor, e.kind,
-         e.sensitivity, e.tags, e.refs, e.content, a.id
+pub(super) const COLUMNS: &str = "select e.seq, e.id, p.project_id, s.session_id, e.ts, e.channel, e.actor_type, e.actor, e.kind,
+         e.sensitivity, e.tags, e.refs, e.content, a.id,
+         e.fingerprint
      from event e
      join session s on s.session_no = e.session_no and s.forgotten_at is null
      left join project p on p.project_no = e.project_no
@@ -229,7 +230,7 @@ fn still_there(unit: &Unit<'_>, tenant_no: i64, receipt: &[Outcome]) -> Result<(
 }
 
 /// Stores one event, unless its id is taken.
-fn record(
+pub(super) fn record(
     unit: &mut Unit<'_>,
     tenant_no: i64,
     event: &NewEvent,

@@ -20,7 +20,7 @@ use crate::store::{IdempotencyKey, Pending, StoreError, Wait};
 
 mod read;
 
-pub(super) use read::{Selection, by_id, field_text, select};
+pub(super) use read::{COLUMNS, Selection, by_id, field_text, read_handoff, select};
 use read::{read_fields, resolve};
 
 impl super::Sqlite {
@@ -103,7 +103,7 @@ impl super::Sqlite {
 }
 
 /// Stores a handoff and answers the id that stands for it: its own, the one that was there, or the agent's.
-fn create(
+pub(super) fn create(
     unit: &mut Unit<'_>,
     tenant_no: i64,
     new: &NewHandoff,

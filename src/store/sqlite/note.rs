@@ -20,13 +20,13 @@ use crate::store::sqlite::session;
 use crate::store::sqlite::unit::{Unit, tenant_no};
 use crate::store::{IdempotencyKey, Pending, StoreError, Wait};
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "select n.seq, n.id, p.project_id, n.title, n.content, n.with_whom, n.source_handoffs, n.tags,
-         n.confidence, n.pinned, n.created_at, n.updated_at
+         n.confidence, n.pinned, n.created_at, n.updated_at, n.fingerprint
      from note n
      left join project p on p.project_no = n.project_no";
 
-fn read_note(row: &Row<'_>, tenant: &TenantId) -> Result<(Position, Note), StoreError> {
+pub(super) fn read_note(row: &Row<'_>, tenant: &TenantId) -> Result<(Position, Note), StoreError> {
     let created_at = Timestamp::from_millis(row.get(10)?);
     let note = Note {
         note_id: NoteId::from_bytes(row.get(1)?),
@@ -284,7 +284,7 @@ impl super::Sqlite {
 }
 
 /// Stores a note, unless the same one is there.
-fn create(unit: &mut Unit<'_>, tenant_no: i64, new: &NewNote) -> Result<(), StoreError> {
+pub(super) fn create(unit: &mut Unit<'_>, tenant_no: i64, new: &NewNote) -> Result<(), StoreError> {
     if let Some(fingerprint) = new.fingerprint {
         let sql = "select fingerprint from note where tenant_no = ?1 and id = ?2";
         let stored = unit.find(sql, (tenant_no, new.id.bytes()), |row| {

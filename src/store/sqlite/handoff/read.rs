@@ -18,7 +18,7 @@ use crate::store::sqlite::session;
 /// Columns of a handoff; [`read_handoff`] reads them.
 pub(in crate::store::sqlite) const COLUMNS: &str = "select h.seq, h.id, p.project_id, s.session_id, h.with_whom, h.experienced, h.noticed, h.learned, h.story,
          h.becoming, h.remember, h.significance, h.tags, h.sensitivity, h.origin, h.compression_level, h.summary,
-         h.quick_ref, h.created_at
+         h.quick_ref, h.created_at, h.fingerprint
      from handoff h
      join session s on s.session_no = h.session_no and s.forgotten_at is null
      left join project p on p.project_no = h.project_no";

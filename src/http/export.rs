@@ -1,0 +1,133 @@
+//! `GET /api/v1/export/all`, streamed, and `/export/thread`.
+//!
+//! A task reads the next piece when the client has room for it and hands it over by a channel of one. A client that
+//! stops reading is given up after [`PATIENCE`]; meanwhile it keeps neither a connection to the file nor a snapshot of
+//! it, so the log can be emptied.
+//!
+//! **Invariant:** an export that breaks off has no trailer, and the connection is closed in the middle of the body.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Bytes, Data, ServiceConfig};
+use futures_core::Stream;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::timeout;
+
+use crate::domain::Name;
+use crate::domain::handoff::HandoffFilter;
+use crate::domain::thread::Form;
+use crate::http::State;
+use crate::http::problem::Problem;
+use crate::http::request::Ask;
+use crate::service::{Error, Export};
+
+/// How long a client may read nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(web::resource("/api/v1/export/all").route(web::get().to(export_all)))
+        .service(web::resource("/api/v1/export/thread").route(web::get().to(export_thread)));
+}
+
+async fn export_thread(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
+    ask.only(&["format", "with_whom", "project_id"])?;
+    let caller = ask.caller()?;
+    let form = match ask.text("format") {
+        Some(word) => Form::parse("format", word)?,
+        None if ask.wants_markdown() => Form::Markdown,
+        None => Form::Json,
+    };
+    let filter = HandoffFilter {
+        with_whom: Name::parse_opt("with_whom", ask.text("with_whom"))?,
+        project: Name::parse_opt("project_id", ask.text("project_id"))?,
+        session: None,
+    };
+    let thread = state
+        .exec
+        .read(move |services| services.thread(&caller, &filter))
+        .await?;
+    Ok(match form {
+        Form::Json => HttpResponse::Ok().json(thread),
+        Form::Markdown => HttpResponse::Ok()
+            .content_type("text/markdown; charset=utf-8")
+            .body(thread.markdown()),
+    })
+}
+
+async fn export_all(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
+    ask.only(&[])?;
+    let caller = ask.caller()?;
+    let permit = state.exec.stream()?;
+    let export = state
+        .exec
+        .read(move |services| services.begin_export(&caller))
+        .await?;
+    let (pieces, body) = mpsc::channel(1);
+    actix_web::rt::spawn(async move {
+        produce(&state, export, &pieces).await;
+        drop(permit);
+    });
+    Ok(HttpResponse::Ok()
+        .content_type("application/x-ndjson")
+        .streaming(Body {
+            pieces: body,
+            ended: false,
+        }))
+}
+
+/// A piece of the body, or its end; a channel that closes before is a body that broke off.
+type Piece = Option<Bytes>;
+
+async fn produce(state: &State, mut export: Export, pieces: &Sender<Piece>) {
+    // The next page is read only when there is room for it.
+    while let Ok(Ok(room)) = timeout(PATIENCE, pieces.reserve()).await {
+        let step = move |services: &crate::service::Services| {
+            let piece = services.export_piece(&mut export)?;
+            Ok((export, piece))
+        };
+        match state.exec.step(step).await {
+            Ok((going_on, Some(piece))) => {
+                export = going_on;
+                room.send(Some(piece.into()));
+            }
+            Ok((_, None)) => {
+                room.send(None);
+                return;
+            }
+            Err(error) => {
+                tracing::error!(%error, "an export broke off");
+                return;
+            }
+        }
+    }
+}
+
+struct Body {
+    pieces: Receiver<Piece>,
+    ended: bool,
+}
+
+impl Stream for Body {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        self.pieces.poll_recv(cx).map(|piece| match piece {
+            Some(Some(bytes)) => Some(Ok(bytes)),
+            Some(None) => {
+                self.ended = true;
+                None
+            }
+            None => {
+                self.ended = true;
+                Some(Err(Error::Timeout))
+            }
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! `POST /api/v1/import`, streamed.
+//!
+//! **Invariant:** holds one block of lines and what of the next has come, however long the body is.
+
+use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use tokio::time::timeout;
+
+use crate::domain::Invalid;
+use crate::domain::import::{How, Mode};
+use crate::http::State;
+use crate::http::problem::Problem;
+use crate::http::request::{Ask, drain, media, next};
+use crate::service::{Error, Import, ImportReport, stopped};
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config.service(web::resource("/api/v1/import").route(web::post().to(import)));
+}
+
+async fn import(
+    state: Data<State>,
+    ask: Ask,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, Problem> {
+    ask.only(&["mode"])?;
+    media(&request)?;
+    let how = How {
+        mode: Mode::parse("mode", ask.text("mode").unwrap_or("merge"))?,
+        dry_run: false,
+    };
+    let import = state.exec.services().begin_import(&ask.caller()?, how);
+    let _permit = state.exec.stream()?;
+    let mut body = body.into_inner();
+    match read(&state, &mut body, import).await {
+        Ok(report) => Ok(HttpResponse::Ok().json(report)),
+        Err(error) => {
+            // So that the client, still sending, gets to see the answer. It has as long as for a body.
+            drop(timeout(state.options.body_timeout, drain(&mut body)).await);
+            Err(error.into())
+        }
+    }
+}
+
+async fn read(
+    state: &State,
+    body: &mut actix_web::dev::Payload,
+    mut import: Import,
+) -> Result<ImportReport, Error> {
+    loop {
+        let part = timeout(state.options.body_timeout, next(body)).await;
+        let part = part.map_err(|_| stopped(import.report(), Error::Timeout))?;
+        let Some(part) = part else { break };
+        let broke = |_| stopped(import.report(), Invalid::new("body", "broke off").into());
+        import.push(&part.map_err(broke)?);
+        while let Some(block) = import.block() {
+            import = store(state, import, block).await?;
+        }
+    }
+    let block = import.last_block();
+    Ok(store(state, import, block).await?.finish())
+}
+
+async fn store(state: &State, mut import: Import, block: Vec<u8>) -> Result<Import, Error> {
+    let so_far = import.report().clone();
+    let stopped = |error| stopped(&so_far, error);
+    let step = move |services: &crate::service::Services| {
+        let pending = services.import_block(&mut import, &block)?;
+        Ok((import, pending))
+    };
+    let (mut import, pending) = state.exec.step(step).await.map_err(stopped)?;
+    let slice = state.exec.settle(pending).await.map_err(stopped)?;
+    import.note(slice);
+    Ok(import)
+}

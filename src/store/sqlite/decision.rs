@@ -341,16 +341,17 @@ pub(super) fn create(
     new: &NewDecision,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if let Some(fingerprint) = new.fingerprint {
-        let sql = "select fingerprint from decision where tenant_no = ?1 and id = ?2";
-        let stored = unit.find(sql, (tenant_no, new.id.bytes()), |row| {
-            row.get::<_, Option<[u8; 16]>>(0)
-        })?;
-        match stored {
-            Some(Some(stored)) if stored == fingerprint.0 => return Ok(()),
-            Some(_) => return Err(StoreError::Conflict("another decision has this id")),
-            None => {}
-        }
+    let stored = "select fingerprint from decision where tenant_no = ?1 and id = ?2";
+    let taken = "another decision has this id";
+    if idempotency::repeated(
+        unit,
+        stored,
+        tenant_no,
+        new.id.bytes(),
+        new.fingerprint,
+        taken,
+    )? {
+        return Ok(());
     }
     let project_no = match &new.project {
         Some(project) => Some(session::project_or_new(unit, tenant_no, project, now)?),
@@ -395,10 +396,7 @@ pub(super) fn create(
         .count(tenant_no, Stat::Decisions(DecisionStatus::Active), 1);
     unit.effects
         .count(tenant_no, Stat::TextBytes, text_bytes(words));
-    for (kind, count) in &new.redactions {
-        unit.effects
-            .count(tenant_no, Stat::Redactions(*kind), *count);
-    }
+    unit.effects.redacted(tenant_no, &new.redactions);
     Ok(())
 }
 

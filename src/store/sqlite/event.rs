@@ -295,10 +295,7 @@ pub(super) fn record(
     unit.effects.count(tenant_no, Stat::Events(event.kind), 1);
     unit.effects
         .count(tenant_no, Stat::TextBytes, event.text_bytes());
-    for (kind, count) in &event.redactions {
-        unit.effects
-            .count(tenant_no, Stat::Redactions(*kind), *count);
-    }
+    unit.effects.redacted(tenant_no, &event.redactions);
     let artifact_id = event.artifact.as_ref().map(|artifact| artifact.id);
     Ok(Outcome::Stored(receipt(event.id, span, artifact_id)))
 }

@@ -109,17 +109,17 @@ pub(super) fn create(
     new: &NewHandoff,
     now: Timestamp,
 ) -> Result<HandoffId, StoreError> {
-    if let Some(fingerprint) = new.fingerprint {
-        let stored = unit.find(
-            "select fingerprint from handoff where tenant_no = ?1 and id = ?2",
-            (tenant_no, new.id.bytes()),
-            |row| row.get::<_, Option<[u8; 16]>>(0),
-        )?;
-        match stored {
-            Some(Some(stored)) if stored == fingerprint.0 => return Ok(new.id),
-            Some(_) => return Err(StoreError::Conflict("another handoff has this id")),
-            None => {}
-        }
+    let stored = "select fingerprint from handoff where tenant_no = ?1 and id = ?2";
+    let taken = "another handoff has this id";
+    if idempotency::repeated(
+        unit,
+        stored,
+        tenant_no,
+        new.id.bytes(),
+        new.fingerprint,
+        taken,
+    )? {
+        return Ok(new.id);
     }
     let project_no = match &new.project {
         Some(project) => Some(session::project_or_new(unit, tenant_no, project, now)?),
@@ -163,10 +163,7 @@ pub(super) fn create(
         .count(tenant_no, Stat::Handoffs(CompressionLevel::Full), 1);
     unit.effects
         .count(tenant_no, Stat::TextBytes, text_bytes(&new.fields));
-    for (kind, count) in &new.redactions {
-        unit.effects
-            .count(tenant_no, Stat::Redactions(*kind), *count);
-    }
+    unit.effects.redacted(tenant_no, &new.redactions);
     Ok(new.id)
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::Timestamp;
+use crate::domain::content::Fingerprint;
 use crate::domain::time::DAY_MS;
 use crate::store::sqlite::unit::Unit;
 use crate::store::{IdempotencyKey, StoreError};
@@ -82,4 +83,29 @@ pub(super) fn keep(
         },
     )?;
     Ok(())
+}
+
+/// Whether the thing with this client-made id is stored already, as the same request made it.
+///
+/// # Errors
+/// `conflict`, when another request made what has the id.
+pub(super) fn repeated(
+    unit: &Unit<'_>,
+    select_fingerprint: &str,
+    tenant_no: i64,
+    id: &[u8; 16],
+    fingerprint: Option<Fingerprint>,
+    conflict: &'static str,
+) -> Result<bool, StoreError> {
+    let Some(fingerprint) = fingerprint else {
+        return Ok(false);
+    };
+    let stored = unit.find(select_fingerprint, (tenant_no, id), |row| {
+        row.get::<_, Option<[u8; 16]>>(0)
+    })?;
+    match stored {
+        None => Ok(false),
+        Some(Some(stored)) if stored == fingerprint.0 => Ok(true),
+        Some(_) => Err(StoreError::Conflict(conflict)),
+    }
 }

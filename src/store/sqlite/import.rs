@@ -13,7 +13,7 @@ use crate::domain::content::NewArtifact;
 use crate::domain::event::NewEvent;
 use crate::domain::export::{ArtifactRow, EventRow, Kind, ProjectRow, SessionRow};
 use crate::domain::import::{Conflict, How, ImportLine, ImportRow, Mode, SliceReport};
-use crate::domain::{Name, Sensitivity, Stat, TenantId, Timestamp};
+use crate::domain::{Name, Sensitivity, TenantId, Timestamp};
 use crate::store::sqlite::session::{self, Delta, Mention};
 use crate::store::sqlite::unit::Unit;
 use crate::store::sqlite::{event, export};
@@ -168,10 +168,7 @@ fn import(
         counts.add(Kind::Artifact);
     }
     if matches!(verdict, Verdict::Stored) && !place.how.dry_run {
-        for (kind, count) in &line.redactions {
-            let stat = Stat::Redactions(*kind);
-            unit.effects.count(place.tenant_no, stat, *count);
-        }
+        unit.effects.redacted(place.tenant_no, &line.redactions);
     }
     Ok(())
 }

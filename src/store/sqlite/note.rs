@@ -218,9 +218,7 @@ impl super::Sqlite {
             let (seq, note) = found.ok_or(StoreError::NotFound("note"))?;
             let (body, redactions) = note.body.patched(&patch).map_err(StoreError::Invalid)?;
             change(unit, tenant_no, seq, &note, &body, now)?;
-            for (kind, count) in redactions {
-                unit.effects.count(tenant_no, Stat::Redactions(kind), count);
-            }
+            unit.effects.redacted(tenant_no, &redactions);
             Ok(Note {
                 body,
                 updated_at: now,
@@ -285,16 +283,17 @@ impl super::Sqlite {
 
 /// Stores a note, unless the same one is there.
 pub(super) fn create(unit: &mut Unit<'_>, tenant_no: i64, new: &NewNote) -> Result<(), StoreError> {
-    if let Some(fingerprint) = new.fingerprint {
-        let sql = "select fingerprint from note where tenant_no = ?1 and id = ?2";
-        let stored = unit.find(sql, (tenant_no, new.id.bytes()), |row| {
-            row.get::<_, Option<[u8; 16]>>(0)
-        })?;
-        match stored {
-            Some(Some(stored)) if stored == fingerprint.0 => return Ok(()),
-            Some(_) => return Err(StoreError::Conflict("another note has this id")),
-            None => {}
-        }
+    let stored = "select fingerprint from note where tenant_no = ?1 and id = ?2";
+    let taken = "another note has this id";
+    if idempotency::repeated(
+        unit,
+        stored,
+        tenant_no,
+        new.id.bytes(),
+        new.fingerprint,
+        taken,
+    )? {
+        return Ok(());
     }
     let project_no = match &new.project {
         Some(project) => Some(session::project_or_new(
@@ -339,10 +338,7 @@ pub(super) fn create(unit: &mut Unit<'_>, tenant_no: i64, new: &NewNote) -> Resu
     unit.effects.count(tenant_no, Stat::Notes, 1);
     unit.effects
         .count(tenant_no, Stat::TextBytes, text_bytes(body));
-    for (kind, count) in &new.redactions {
-        unit.effects
-            .count(tenant_no, Stat::Redactions(*kind), *count);
-    }
+    unit.effects.redacted(tenant_no, &new.redactions);
     Ok(())
 }
 

@@ -352,10 +352,7 @@ impl super::Sqlite {
                 },
             )?;
             unit.effects.tenant(tenant_no, 0, 0);
-            for (kind, count) in &new.redactions {
-                unit.effects
-                    .count(tenant_no, Stat::Redactions(*kind), *count);
-            }
+            unit.effects.redacted(tenant_no, &new.redactions);
             let sql = format!("{SESSION_COLUMNS} where s.session_no = ?1");
             unit.find(&sql, [session_no], |row| read_session(row, &tenant))?
                 .map(|(_, session)| session)

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row, named_params};
 
+use crate::domain::content::Redactions;
 use crate::domain::{Stat, TenantId, Timestamp};
 use crate::store::StoreError;
 
@@ -46,6 +47,13 @@ impl Effects {
             .entry(stat)
             .or_default() += by;
         self.count_store(stat, by);
+    }
+
+    /// Counts the secrets that were taken out of a write.
+    pub(super) fn redacted(&mut self, tenant_no: i64, redactions: &Redactions) {
+        for (kind, count) in redactions {
+            self.count(tenant_no, Stat::Redactions(*kind), *count);
+        }
     }
 
     /// Counts a fact of the store that is no tenant's.

@@ -454,6 +454,15 @@ fn a_broken_export_is_refused_by_its_line() {
         (422, 3, "type", sealed(std::slice::from_ref(&artifact))),
         (422, 2, "type", sealed(&[text(1)])),
         (422, 3, "artifact_id", sealed(&[artifact.clone(), text(2)])),
+        (
+            422,
+            2,
+            "session_id",
+            sealed(&[
+                with(artifact.clone(), &json!({"session_id": "\n"})),
+                text(1),
+            ]),
+        ),
         (422, 4, "type", sealed(&[artifact.clone(), text(1)])),
         (
             422,

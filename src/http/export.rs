@@ -92,7 +92,10 @@ async fn produce(state: &State, mut export: Export, pieces: &Sender<Piece>) {
         match state.exec.step(step).await {
             Ok((going_on, Some(piece))) => {
                 export = going_on;
-                room.send(Some(piece.into()));
+                // A part of no length would end the body.
+                if !piece.is_empty() {
+                    room.send(Some(piece.into()));
+                }
             }
             Ok((_, None)) => {
                 room.send(None);

@@ -5,10 +5,16 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::export::{Counts, FORMAT, Header, Kind, LeftOut, Line, Trailer, VERSION, Walk};
+use crate::domain::export::{
+    Counts, ExportPage, FORMAT, Header, Kind, LeftOut, Line, Trailer, VERSION, Walk,
+};
 use crate::domain::{Caller, Sensitivity, Via};
 use crate::service::{Error, Services};
+use crate::store::StoreError;
 use crate::store::sqlite::schema_version;
+
+/// How often a page is asked for; each time waits for a connection as long as any read does.
+const TRIES: u32 = 5;
 
 /// An export on its way.
 #[derive(Debug)]
@@ -61,7 +67,7 @@ impl Services {
         })
     }
 
-    /// The next lines of an export; none after the last.
+    /// The next lines of an export; none after the last. A piece may be empty, where the rows of others are passed over.
     ///
     /// # Errors
     /// `Overloaded`, `Unavailable`.
@@ -72,28 +78,36 @@ impl Services {
                 write_line(&mut piece, &Line::Header(self.header(export)))?;
                 export.step = Step::Rows;
             }
+            Step::Rows if export.walk.stage.is_some() => {
+                let page = self.next_page(export)?;
+                export.secret += page.secret;
+                for line in page.lines {
+                    write_row(&mut piece, line, &mut export.counts)?;
+                }
+            }
             Step::Rows => {
-                while piece.is_empty() && export.walk.stage.is_some() {
-                    let page = self.store.export_page(
-                        self.wait,
-                        &export.caller.tenant,
-                        export.most,
-                        &mut export.walk,
-                    )?;
-                    export.secret += page.secret;
-                    for line in page.lines {
-                        write_row(&mut piece, line, &mut export.counts)?;
-                    }
-                }
-                if piece.is_empty() {
-                    write_line(&mut piece, &Line::Trailer(trailer(export)))?;
-                    export.step = Step::Done;
-                }
+                write_line(&mut piece, &Line::Trailer(trailer(export)))?;
+                export.step = Step::Done;
             }
             Step::Done => return Ok(None),
         }
         export.digest.update(&piece);
         Ok(Some(piece))
+    }
+
+    /// Breaking off would lose what has been sent, so a busy store is asked again.
+    fn next_page(&self, export: &mut Export) -> Result<ExportPage, Error> {
+        let tenant = &export.caller.tenant;
+        let mut tries = 1;
+        loop {
+            let page = self
+                .store
+                .export_page(self.wait, tenant, export.most, &mut export.walk);
+            match page {
+                Err(StoreError::Overloaded) if tries < TRIES => tries += 1,
+                other => return Ok(other?),
+            }
+        }
     }
 
     fn header(&self, export: &Export) -> Header {

@@ -256,6 +256,8 @@ impl Import {
             Line::Project(row) => (Kind::Project, intaker.project(&row, at)?),
             Line::Session(row) => (Kind::Session, intaker.session(&row, at)?),
             Line::Event(row) if row.artifact_id.is_some() => {
+                // What is wrong with the event is said of its own line, not of its artifact's.
+                intaker.event(row.clone(), None, at)?;
                 self.seen.add(Kind::Event);
                 self.open = Some((at, row, None));
                 return Ok(None);

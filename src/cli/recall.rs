@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cli::{Session, one_line, print_json};
 use crate::config::Global;
 use crate::domain::recall::{Hit, RecallDraft};
-use crate::domain::{EntityType, Timestamp};
+use crate::domain::{DecisionStatus, EntityType, Timestamp};
 
 /// Flags of `recall`.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub(super) struct RecallArgs {
     /// What to look for, in plain words
     #[arg(required = true)]
     query: Vec<String>,
-    /// Only this type: event or handoff; may be repeated
+    /// Only this type: event, handoff, decision or knowledge; may be repeated
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
     /// Only this project, and what has none
@@ -80,13 +80,17 @@ fn print(session: &Session, hits: &[Hit], out: &mut dyn Write) -> anyhow::Result
         writeln!(out, "nothing relevant")?;
     }
     for hit in hits {
+        let text = one_line(&hit.text, 160);
+        let note = match hit.status {
+            Some(DecisionStatus::Superseded) => "(superseded) ",
+            Some(DecisionStatus::Active) | None => "",
+        };
         writeln!(
             out,
-            "{:6.2}  {}  {}  {}",
+            "{:6.2}  {}  {}  {note}{text}",
             hit.score,
             hit.ts.day(),
-            hit.id,
-            one_line(&hit.text, 160)
+            hit.id
         )?;
     }
     Ok(())

@@ -73,18 +73,22 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// The text it is searched by: what was decided, then one item a line.
+    /// The text it is searched by and shown as: what was decided, then each reason and the like on a line of its own
+    /// that says which it is, so that an alternative is not taken for the choice.
     pub fn searchable(&self) -> String {
-        let lists = [
-            &self.rationale,
-            &self.constraints,
-            &self.alternatives,
-            &self.consequences,
-        ];
         let mut text = self.decision.clone();
-        for item in lists.into_iter().flatten() {
-            text.push('\n');
-            text.push_str(item);
+        for (label, items) in [
+            ("Because", &self.rationale),
+            ("Within", &self.constraints),
+            ("Instead of", &self.alternatives),
+            ("So", &self.consequences),
+        ] {
+            for item in items {
+                text.push('\n');
+                text.push_str(label);
+                text.push_str(": ");
+                text.push_str(item);
+            }
         }
         text
     }
@@ -266,7 +270,7 @@ mod tests {
                 .unwrap();
         assert_eq!(
             decision.statement.searchable(),
-            "WAL, synchronous full\nsurvives power loss\nnormal"
+            "WAL, synchronous full\nBecause: survives power loss\nInstead of: normal"
         );
         assert_eq!(decision.scope, DecisionScope::Project);
     }

@@ -293,3 +293,27 @@ fn what_was_forgotten_does_not_live_on_under_an_idempotency_key() {
         .forgotten();
     app.wait_until_erased(WORD);
 }
+
+#[test]
+fn numbers_leave_the_index_as_they_entered_it() {
+    let app = TestApp::start();
+    // Each of these is read one unit off by a parser that does not round trip.
+    let numbers = json!([
+        0.1,
+        1e-7,
+        1.797_693_134_862_315_7e308,
+        9_007_199_254_740_993_i64,
+        5.024_985_939_150_636e-309
+    ]);
+    let event = app
+        .record(json!({"content": {"text": "gauge", "numbers": numbers}}))
+        .created();
+    app.delete(&format!(
+        "/api/v1/events/{}",
+        event["event_id"].as_str().unwrap()
+    ))
+    .forgotten();
+    assert!(app.recall("0.1 1e-7 gauge").is_empty());
+    let kept = app.say("another gauge 0.1");
+    assert_eq!(app.recall("0.1 gauge"), [kept]);
+}

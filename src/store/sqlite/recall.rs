@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::Caller;
 use crate::domain::recall::{Candidate, Candidates, RecallFilter, RecallQuery};
@@ -207,10 +207,22 @@ fn first_scores(
             let slot = match scores.entry(seq) {
                 std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
                 std::collections::hash_map::Entry::Vacant(slot) => {
-                    let row = chunk.query_row([seq], ChunkRow::read)?;
-                    let shown = gate.passes(&row) && gate.tagged(connection, seq)?;
-                    let norm = K1 * (1.0 - B + B * row.words as f64 / average);
-                    slot.insert(shown.then_some((0.0, norm)))
+                    let row = chunk.query_row([seq], ChunkRow::read).optional()?;
+                    if row.is_none() {
+                        // A search is not the place to fail for it.
+                        tracing::error!(
+                            seq,
+                            "the index names a passage that is not there; run doctor"
+                        );
+                    }
+                    let norm = |row: &ChunkRow| K1 * (1.0 - B + B * row.words as f64 / average);
+                    let shown = match row {
+                        Some(row) if gate.passes(&row) && gate.tagged(connection, seq)? => {
+                            Some((0.0, norm(&row)))
+                        }
+                        Some(_) | None => None,
+                    };
+                    slot.insert(shown)
                 }
             };
             if let Some((score, norm)) = slot {

@@ -12,10 +12,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
 use crate::domain::{Timestamp, terms};
+use crate::store::sqlite::mount::refuse_network;
 use crate::store::sqlite::turn::{beside, lock_file, lock_until};
 use crate::store::{Durability, OpenError, Options, Role};
 
@@ -94,9 +96,17 @@ pub(super) fn read_only_flags() -> OpenFlags {
 
 /// Settings of every read-only connection. 2 MB of cache each: the operating system caches the file anyway.
 pub(super) fn configure_reader(connection: &mut Connection) -> rusqlite::Result<()> {
-    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    keep_statements(connection)?;
     connection.busy_timeout(BUSY_WAIT)?;
     connection.execute_batch("pragma query_only = 1; pragma cache_size = -2048; pragma mmap_size = 0; pragma temp_store = memory;")
+}
+
+/// Keeps statements prepared, and their plans as they are. Without the second, this build of SQLite (`STAT4`) plans a
+/// statement anew whenever other values are bound to it, which is each time.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -105,7 +115,8 @@ enum Found {
     Ours,
 }
 
-fn refuse(path: &Path, reason: impl Into<String>) -> OpenError {
+/// A file that cannot be used, and why.
+pub(super) fn refuse(path: &Path, reason: impl Into<String>) -> OpenError {
     OpenError::Unusable {
         path: path.to_owned(),
         reason: reason.into(),
@@ -210,7 +221,7 @@ fn connect(path: &Path, options: &Options) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+        keep_statements(&connection)?;
         connection.busy_timeout(BUSY_WAIT)?;
         let synchronous = match options.durability {
             Durability::Full => "full",
@@ -328,61 +339,6 @@ fn migrate(
     Ok(())
 }
 
-/// Refuses network file systems: their locks and shared memory do not keep WAL safe.
-#[cfg(target_os = "linux")]
-fn refuse_network(path: &Path) -> Result<(), OpenError> {
-    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else {
-        return Ok(());
-    };
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let Ok(parent) = parent.canonicalize() else {
-        return Ok(());
-    };
-    match network_kind(&mounts, &parent) {
-        Some(kind) => Err(refuse(
-            path,
-            format!("it lies on a network file system ({kind}), where SQLite can lose data"),
-        )),
-        None => Ok(()),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn refuse_network(_path: &Path) -> Result<(), OpenError> {
-    Ok(())
-}
-
-/// The type of the mount that `path` is on, if it is a network's. Format: proc(5), `mountinfo`.
-#[cfg(any(target_os = "linux", test))]
-fn network_kind<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
-    const NETWORK: &[&str] = &[
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "afs",
-        "ceph",
-        "fuse.sshfs",
-        "fuse.glusterfs",
-        "lustre",
-    ];
-    let mount = |line: &'a str| {
-        let point = line.split(' ').nth(4)?.replace("\\040", " ");
-        let kind = line.split(" - ").nth(1)?.split(' ').next()?;
-        path.starts_with(&point).then_some((point.len(), kind))
-    };
-    // Of two mounts on one point the later one is on top.
-    let (_, kind) = mounts
-        .lines()
-        .filter_map(mount)
-        .max_by_key(|(length, _)| *length)?;
-    NETWORK.contains(&kind).then_some(kind)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -480,16 +436,5 @@ mod tests {
             other.try_lock().is_err(),
             "the open file is not marked as in use"
         );
-    }
-
-    #[test]
-    fn network_mounts_are_known_by_their_type() {
-        let mounts = "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:5 / /mnt/my\\040nfs rw - nfs4 host:/x rw\n3 1 8:2 / /mnt/my\\040nfs/local rw - ext4 /dev/b rw\n";
-        assert_eq!(network_kind(mounts, Path::new("/home/a")), None);
-        assert_eq!(
-            network_kind(mounts, Path::new("/mnt/my nfs/a")),
-            Some("nfs4")
-        );
-        assert_eq!(network_kind(mounts, Path::new("/mnt/my nfs/local/a")), None);
     }
 }

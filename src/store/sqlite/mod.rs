@@ -49,6 +49,7 @@ mod handoff;
 mod idempotency;
 mod identity;
 mod import;
+mod mount;
 mod note;
 mod passage;
 mod published;

@@ -18,7 +18,7 @@ use crate::domain::event::check_tenant;
 use crate::domain::handoff::Handoff;
 use crate::domain::note::Note;
 use crate::domain::pack::Budget;
-use crate::domain::recall::{Candidates, Hit, RecallDraft, RecallQuery, rank};
+use crate::domain::recall::{Hit, RecallDraft, RecallQuery};
 use crate::domain::{BundleId, Channel, EntityType, Invalid, Name, TenantId, Timestamp, page};
 
 mod item;
@@ -86,14 +86,16 @@ impl ContextQuery {
     ///
     /// # Errors
     /// The first field that is wrong.
-    pub fn parse(draft: &ContextDraft, tenant: &TenantId) -> Result<Self, Invalid> {
+    pub fn parse(draft: &ContextDraft, tenant: &TenantId, now: Timestamp) -> Result<Self, Invalid> {
         check_tenant(draft.tenant_id.as_deref(), tenant)?;
         let search = RecallDraft {
             query: draft.query_text.clone(),
             project_id: draft.project_id.clone(),
+            // The budget is there to be used, and what came first in it is the most relevant.
+            min_score: Some(0.0),
             ..RecallDraft::default()
         };
-        let mut search = RecallQuery::parse(&search, tenant).map_err(|invalid| {
+        let mut search = RecallQuery::parse(&search, tenant, now).map_err(|invalid| {
             match invalid.field.as_str() {
                 "query" => Invalid::new("query_text", invalid.reason),
                 _ => invalid,
@@ -124,7 +126,7 @@ impl ContextQuery {
 #[derive(Debug, Default)]
 pub struct ContextFacts {
     /// What the search may answer with.
-    pub candidates: Candidates,
+    pub hits: Vec<Hit>,
     /// Pinned notes.
     pub pinned: Vec<Note>,
     /// Active decisions of scope policy and global.
@@ -226,8 +228,7 @@ pub fn assemble(
     channel: Channel,
     now: Timestamp,
 ) -> Bundle {
-    let hits = rank(&query.search, &facts.candidates);
-    let offered = item::offer(facts, &hits);
+    let offered = item::offer(facts);
     let mut filling = Filling::new(query, offered);
     filling.fill();
     let terms = query

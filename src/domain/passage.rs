@@ -2,6 +2,9 @@
 //!
 //! **Invariant:** a passage is a byte range of a text that is stored elsewhere, never a copy of it.
 
+use std::ops::Range;
+
+use crate::domain::recall::Signature;
 use crate::domain::{ChunkField, Timestamp, chunk, terms};
 
 /// A piece of an entity's text, with the terms it is found by.
@@ -17,31 +20,47 @@ pub struct NewChunk {
     pub words: usize,
     /// What it is found by: the text's terms with repeats, then the written-out date and the tags.
     pub terms: Vec<String>,
+    /// What ranking reads instead of the text.
+    pub signature: Signature,
 }
 
 impl NewChunk {
     /// Cuts one part of an entity into passages.
     pub fn cut(field: ChunkField, text: &str, ts: Timestamp, tags: &[String]) -> Vec<Self> {
-        let (year, month, day, weekday) = ts.date();
-        let mut common = terms::date_terms(year, month, day, weekday);
-        for tag in tags {
-            common.push(terms::tag_term(tag));
-            common.extend(terms::index_terms(tag));
-        }
+        let common = common_terms(ts, tags);
         chunk::chunks(text)
             .into_iter()
-            .map(|range| {
-                let mut terms = terms::index_terms(text.get(range.clone()).unwrap_or_default());
-                let words = terms.len();
-                terms.extend(common.iter().cloned());
-                Self {
-                    field,
-                    start: range.start,
-                    end: range.end,
-                    words,
-                    terms,
-                }
-            })
+            .map(|range| Self::of(field, text, range, &common))
             .collect()
     }
+    /// A text as one passage, however long: what [`NewChunk::cut`] made of a part before.
+    pub fn whole(field: ChunkField, text: &str, ts: Timestamp, tags: &[String]) -> Self {
+        Self::of(field, text, 0..text.len(), &common_terms(ts, tags))
+    }
+
+    fn of(field: ChunkField, text: &str, range: Range<usize>, common: &[String]) -> Self {
+        let part = text.get(range.clone()).unwrap_or_default();
+        let mut terms = terms::index_terms(part);
+        let words = terms.len();
+        terms.extend(common.iter().cloned());
+        Self {
+            signature: Signature::of(part, &terms, words),
+            field,
+            start: range.start,
+            end: range.end,
+            words,
+            terms,
+        }
+    }
+}
+
+/// What all passages of an entity are found by: its written-out date and its tags.
+fn common_terms(ts: Timestamp, tags: &[String]) -> Vec<String> {
+    let (year, month, day, weekday) = ts.date();
+    let mut common = terms::date_terms(year, month, day, weekday);
+    for tag in tags {
+        common.push(terms::tag_term(tag));
+        common.extend(terms::index_terms(tag));
+    }
+    common
 }

@@ -126,17 +126,21 @@ fn ask(terms: &mut Vec<QueryTerm>, term: &str, weight: f64) {
     }
 }
 
-/// A term as it may stand in the index: what is too long keeps its beginning and a hash of all of it (FNV-1a, which will
-/// be the same in every build).
+/// A term as it may stand in the index: what is too long keeps its beginning and a hash of all of it.
 fn bounded(term: &str) -> Cow<'_, str> {
     if term.len() <= MAX_TERM_BYTES {
         return Cow::Borrowed(term);
     }
-    let hash = term.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| {
-        (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
     // 17 bytes are the plus and 16 hex digits.
+    let hash = fnv1a(term);
     Cow::Owned(format!("{}+{hash:016x}", prefix(term, MAX_TERM_BYTES - 17)))
+}
+
+/// FNV-1a, which will be the same in every build and so may stand in the file.
+pub(in crate::domain) fn fnv1a(term: &str) -> u64 {
+    term.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| {
+        (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// At most `len` bytes of the text, cut between characters.

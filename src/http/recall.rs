@@ -42,6 +42,7 @@ async fn search(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
         "limit",
         "min_score",
         "max_tokens",
+        "asked_at",
     ])?;
     let caller = ask.caller()?;
     let words = |name| {
@@ -68,6 +69,7 @@ async fn search(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
         limit: ask.number("limit")?,
         min_score: ask.float("min_score")?,
         max_tokens: ask.number("max_tokens")?,
+        asked_at: ask.time("asked_at")?,
         tenant_id: None,
         channel: None,
     };

@@ -12,8 +12,9 @@ impl Services {
     /// # Errors
     /// `Invalid`, `Overloaded`, `Unavailable`.
     pub fn context(&self, caller: &Caller, draft: &ContextDraft) -> Result<Bundle, Error> {
-        let query = ContextQuery::parse(draft, &caller.tenant)?;
+        let now = self.clock.now();
+        let query = ContextQuery::parse(draft, &caller.tenant, now)?;
         let facts = self.store.context_facts(self.wait, caller, &query)?;
-        Ok(assemble(&query, &facts, caller.channel, self.clock.now()))
+        Ok(assemble(&query, &facts, caller.channel, now))
     }
 }

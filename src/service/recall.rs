@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a question is never an error; what matches nothing is answered with nothing.
 
-use crate::domain::recall::{Hit, RecallDraft, RecallQuery, rank};
+use crate::domain::recall::{Hit, RecallDraft, RecallQuery};
 use crate::domain::{Caller, EntityType, HandoffId};
 use crate::service::{Error, Services};
 
@@ -15,7 +15,7 @@ impl Services {
     /// # Errors
     /// `Invalid`, `Overloaded`, `Unavailable`.
     pub fn recall(&self, caller: &Caller, draft: &RecallDraft) -> Result<Vec<Hit>, Error> {
-        let query = RecallQuery::parse(draft, &caller.tenant)?;
+        let query = RecallQuery::parse(draft, &caller.tenant, self.clock.now())?;
         let hits = self.search(caller, &query)?;
         self.store.count_recall(hits.is_empty());
         Ok(hits)
@@ -32,9 +32,11 @@ impl Services {
             query: topic.to_owned(),
             types: Some(vec![EntityType::Handoff]),
             project_id: project.map(str::to_owned),
+            // A topic is a wish and not a question: the nearest is better than nothing.
+            min_score: Some(0.0),
             ..RecallDraft::default()
         };
-        let mut query = RecallQuery::parse(&draft, &caller.tenant)?;
+        let mut query = RecallQuery::parse(&draft, &caller.tenant, self.clock.now())?;
         query.limit = TOPIC_HITS;
         let hits = self.search(caller, &query)?;
         hits.iter()
@@ -43,10 +45,9 @@ impl Services {
     }
 
     fn search(&self, caller: &Caller, query: &RecallQuery) -> Result<Vec<Hit>, Error> {
-        if query.terms.is_empty() {
+        if query.is_empty() {
             return Ok(Vec::new());
         }
-        let candidates = self.store.recall_candidates(self.wait, caller, query)?;
-        Ok(rank(query, &candidates))
+        Ok(self.store.recall(self.wait, caller, query)?)
     }
 }

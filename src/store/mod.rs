@@ -15,7 +15,7 @@ use crate::domain::context::{ContextFacts, ContextQuery};
 use crate::domain::event::{Artifact, Chunk, Event, EventFilter, EventReceipt, NewEvent};
 use crate::domain::handoff::{Handoff, HandoffFilter, IdentityThread, NewHandoff};
 use crate::domain::page::{Page, Paged};
-use crate::domain::recall::{Candidates, RecallQuery};
+use crate::domain::recall::{Hit, RecallQuery};
 use crate::domain::session::{Job, NewSession, Project, Session};
 use crate::domain::wake_up::{WakeUpFacts, WakeUpQuery};
 use crate::domain::{
@@ -380,18 +380,18 @@ impl Store {
         engine.context_facts(wait, caller, query)
     }
 
-    /// Passages that may answer a query, with the tenant's own statistics.
+    /// The best memories for a query, best first.
     ///
     /// # Errors
     /// As [`Store::event`].
-    pub fn recall_candidates(
+    pub fn recall(
         &self,
         wait: Wait,
         caller: &Caller,
         query: &RecallQuery,
-    ) -> Result<Candidates, StoreError> {
+    ) -> Result<Vec<Hit>, StoreError> {
         let Self::Sqlite(engine) = self;
-        engine.recall_candidates(wait, caller, query)
+        engine.recall(wait, caller, query)
     }
 
     /// The counted facts, as of the last commit that the writer saw. Touches nothing.

@@ -163,7 +163,7 @@ impl Item {
 }
 
 /// Everything that may enter, each for its part, best first.
-pub(super) fn offer(facts: &ContextFacts, hits: &[Hit]) -> Vec<(Part, Item)> {
+pub(super) fn offer(facts: &ContextFacts) -> Vec<(Part, Item)> {
     let mut offered: Vec<(Part, Item)> = Vec::new();
     offered.extend(
         facts
@@ -184,7 +184,7 @@ pub(super) fn offer(facts: &ContextFacts, hits: &[Hit]) -> Vec<(Part, Item)> {
             .iter()
             .map(|handoff| (Part::Handoffs, Item::handoff(handoff))),
     );
-    offered.extend(hits.iter().map(|hit| (part_of(hit), Item::hit(hit))));
+    offered.extend(facts.hits.iter().map(|hit| (part_of(hit), Item::hit(hit))));
     offered.extend(
         facts
             .decisions

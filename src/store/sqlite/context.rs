@@ -70,7 +70,7 @@ fn facts(
         handoff::select(connection, caller, tenant_no, &selection, &newest(HANDOFFS))?.items;
     handoffs.truncate(usize::try_from(HANDOFFS).unwrap_or(usize::MAX));
     Ok(ContextFacts {
-        candidates: recall::candidates(connection, tenant_no, caller, &query.search)?,
+        hits: recall::hits(connection, tenant_no, caller, &query.search)?,
         pinned: pinned.items.into_iter().map(|(_, note)| note).collect(),
         standing: decision::standing(connection, tenant_no, tenant, MOST_RECENT)?,
         decisions: decisions

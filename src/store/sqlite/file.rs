@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
-use rusqlite_migration::{M, Migrations};
+use rusqlite::{Connection, OpenFlags, Transaction};
+use rusqlite_migration::{HookError, M, Migrations};
 
 use crate::domain::{Timestamp, terms};
 use crate::store::sqlite::mount::refuse_network;
+use crate::store::sqlite::passage;
 use crate::store::sqlite::turn::{beside, lock_file, lock_until};
 use crate::store::{Durability, OpenError, Options, Role};
 
@@ -33,14 +34,28 @@ const LEAST_SQLITE: i32 = 3_051_003;
 const EXCLUSIVE_WAIT: Duration = Duration::from_secs(5);
 /// The net below the write turn, for locks that other programs hold.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How many migrations there are.
+const SCHEMA_VERSION: i64 = 2;
 /// Statements kept prepared, a connection. From the design; there are fewer than this.
 pub(super) const CACHED_STATEMENTS: usize = 128;
 
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_init.sql"))];
+/// The way from an empty file to this version's schema. What was released is never edited.
+fn migrations() -> Vec<M<'static>> {
+    vec![
+        M::up(include_str!("migrations/0001_init.sql")),
+        M::up_with_hook(
+            include_str!("migrations/0003_signature.sql"),
+            |transaction: &Transaction<'_>| {
+                passage::fill_signatures(transaction)
+                    .map_err(|error| HookError::Hook(error.to_string()))
+            },
+        ),
+    ]
+}
 
 /// The schema of this version.
 pub(super) fn schema_version() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+    SCHEMA_VERSION
 }
 
 /// An open file: its read-write connection, and the lock that tells others somebody is here.
@@ -276,7 +291,7 @@ fn prepare(
     } else {
         back_up(connection, path, found).map_err(failed)?;
     }
-    migrate(connection, MIGRATIONS, now)
+    migrate(connection, migrations(), now)
         .map_err(|error| refuse(path, format!("its migration failed: {error}")))?;
     lock_shared(path, presence)?;
     check_layout(connection, path)
@@ -328,10 +343,10 @@ fn back_up(connection: &Connection, path: &Path, schema: i64) -> rusqlite::Resul
 
 fn migrate(
     connection: &mut Connection,
-    migrations: &[M<'_>],
+    migrations: Vec<M<'_>>,
     now: Timestamp,
 ) -> rusqlite_migration::Result<()> {
-    Migrations::from_slice(migrations).to_latest(connection)?;
+    Migrations::new(migrations).to_latest(connection)?;
     connection.execute(
         "insert into store (only_row, created_at, terms_version, proved_at) values (1, ?1, ?2, ?1) on conflict do nothing",
         (now.millis(), terms::TERMS_VERSION),
@@ -360,7 +375,9 @@ mod tests {
 
     #[test]
     fn migrations_are_valid() {
-        Migrations::from_slice(MIGRATIONS).validate().unwrap();
+        let migrations = migrations();
+        assert_eq!(i64::try_from(migrations.len()), Ok(schema_version()));
+        Migrations::new(migrations).validate().unwrap();
     }
 
     #[test]
@@ -421,13 +438,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.db");
         let mut file = open(&options(&path, Role::Server), now()).unwrap();
-        let next = [
-            MIGRATIONS,
-            &[M::up("alter table store add column extra text")],
-        ]
-        .concat();
+        let mut next = migrations();
+        next.push(M::up("alter table store add column extra text"));
         back_up(&file.connection, &path, schema_version()).unwrap();
-        migrate(&mut file.connection, &next, now()).unwrap();
+        migrate(&mut file.connection, next, now()).unwrap();
         let version: i64 = pragma(&file.connection, "user_version").unwrap();
         assert_eq!(version, schema_version() + 1);
         assert!(beside(&path, &format!("v{}.bak", schema_version())).exists());

@@ -1,9 +1,10 @@
-//! Candidates for recall, out of the term index.
+//! Recall out of the term index: from a question to the passages that are worth ranking, and back to their texts.
 //!
 //! Ranking costs a look-up a row, so candidates come from the query's rarest terms: as many, from the rarest on, as
-//! keep the sum of their document frequencies within [`MOST_ROWS`]; the others count in the re-scoring alone. How
-//! often a term stands in a passage comes from FTS5's vocabulary, so that a first score needs no text; filters apply
-//! to it before the cut to [`MOST_CANDIDATES`], and only those load their text.
+//! keep the sum of their document frequencies within [`MOST_ROWS`]; the others count in the ranking alone. How often a
+//! term stands in a passage comes from FTS5's vocabulary, so that a first score needs no text; filters apply to it
+//! before the cut to [`MOST_CANDIDATES`]. [`pool`] puts what is around them beside them, `domain` ranks, and only what
+//! will be shown loads its text. A term that nobody has is mended first.
 //!
 //! **Invariant:** another tenant's rows are never looked at: every term carries the tenant's number.
 
@@ -12,76 +13,146 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::Caller;
-use crate::domain::recall::{Candidate, Candidates, RecallFilter, RecallQuery};
+use crate::domain::recall::{Found, Hit, Pool, Presenter, RecallFilter, RecallQuery, TimeRange, rank, spelling};
+use crate::domain::terms::QueryTerm;
 use crate::store::sqlite::chunk::load_passage;
 use crate::store::sqlite::passage::{indexed, quoted};
 use crate::store::sqlite::session::{self, session_no};
 use crate::store::sqlite::unit::{find, tenant_no};
 use crate::store::{StoreError, Wait};
 
+mod pool;
+
 /// Most rows that a first score looks at. From the ranking study: 1.5 µs a row.
 const MOST_ROWS: i64 = 5_000;
 /// Most terms that candidates come from. From the design.
 const MOST_TERMS: usize = 32;
-/// Passages whose text is loaded and scored. From the design; the study's top 100.
+/// Passages that are ranked for what they say themselves. From the design; the study's top 100.
 const MOST_CANDIDATES: usize = 100;
+/// Passages of the time that a question names.
+const MOST_OF_TIME: i64 = 50;
+/// Words of the index that a mended one is chosen from, for each beginning.
+const MOST_SPELLINGS: i64 = 4_000;
 /// BM25's constants for the first score, as the final one's.
 const K1: f64 = 1.6;
 const B: f64 = 0.7;
 
 impl super::Sqlite {
-    pub(in crate::store) fn recall_candidates(
+    pub(in crate::store) fn recall(
         &self,
         wait: Wait,
         caller: &Caller,
         query: &RecallQuery,
-    ) -> Result<Candidates, StoreError> {
+    ) -> Result<Vec<Hit>, StoreError> {
         self.read(wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
-                None => Ok(Candidates::default()),
-                Some(tenant_no) => candidates(connection, tenant_no, caller, query),
+                None => Ok(Vec::new()),
+                Some(tenant_no) => hits(connection, tenant_no, caller, query),
             }
         })
     }
 }
 
-/// Passages that may answer a query, with the tenant's own statistics.
-pub(super) fn candidates(
+/// The best memories for a query.
+pub(super) fn hits(
     connection: &Connection,
     tenant_no: i64,
     caller: &Caller,
     query: &RecallQuery,
-) -> Result<Candidates, StoreError> {
+) -> Result<Vec<Hit>, StoreError> {
     let Some(gate) = Gate::resolve(connection, tenant_no, caller, &query.filter)? else {
-        return Ok(Candidates::default());
+        return Ok(Vec::new());
     };
-    let mut candidates = statistics(connection, tenant_no, query)?;
-    let first = first_scores(connection, tenant_no, query, &candidates, &gate)?;
-    candidates.items = load(connection, first)?;
-    Ok(candidates)
+    let mut pool = statistics(connection, tenant_no, query)?;
+    let mut chunks = first_scores(connection, tenant_no, &pool, &gate)?;
+    if let Some(time) = &query.question.time {
+        chunks.extend(of_time(connection, tenant_no, time)?);
+    }
+    pool.rows = pool::rows(connection, tenant_no, &gate, &chunks)?;
+    let mut presenter = Presenter::new(query);
+    for ranked in rank(query, &pool).iter().take(presenter.wanted()) {
+        let Some(row) = pool.rows.get(ranked.row) else { continue };
+        let Some(passage) = load_passage(connection, row.chunk)? else { continue };
+        let found = Found {
+            id: passage.entity_id,
+            entity_type: passage.entity_type,
+            ts: passage.ts,
+            text: passage.text,
+            refs: passage.refs,
+            status: passage.status,
+            superseded_by: passage.superseded_by,
+        };
+        presenter.offer(ranked, found);
+    }
+    Ok(presenter.finish())
 }
 
-/// The tenant's size, and how many of its passages hold each term.
+/// The tenant's size, the terms to look for, and how many of its passages hold each.
 fn statistics(
     connection: &Connection,
     tenant_no: i64,
     query: &RecallQuery,
-) -> rusqlite::Result<Candidates> {
+) -> rusqlite::Result<Pool> {
     let (passages, words) = connection
         .prepare_cached("select passages, words from tenant where tenant_no = ?1")?
         .query_row([tenant_no], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut statement = connection.prepare_cached("select doc from term_row where term = ?1")?;
-    let mut frequencies = Vec::with_capacity(query.terms.len());
+    let mut found = Vec::with_capacity(query.terms.len());
     for term in &query.terms {
         let mut rows = statement.query([indexed(tenant_no, &term.term)])?;
-        frequencies.push(rows.next()?.map_or(Ok(0), |row| row.get(0))?);
+        let frequency = rows.next()?.map_or(Ok(0), |row| row.get(0))?;
+        found.push((term.clone(), frequency));
     }
-    Ok(Candidates {
+    for (term, frequency) in found.iter_mut().filter(|(_, frequency)| *frequency == 0) {
+        if let Some((mended, count)) = meant(connection, tenant_no, &term.term)? {
+            *term = QueryTerm {
+                term: mended,
+                weight: term.weight * spelling::MENDED_WEIGHT,
+            };
+            *frequency = count;
+        }
+    }
+    Ok(Pool {
         passages,
         words,
-        frequencies,
-        items: Vec::new(),
+        terms: found,
+        rows: Vec::new(),
     })
+}
+
+/// The word of the index that was meant by one that is not in it.
+fn meant(
+    connection: &Connection,
+    tenant_no: i64,
+    typed: &str,
+) -> rusqlite::Result<Option<(String, i64)>> {
+    let mut known: Vec<(String, i64)> = Vec::new();
+    let mut statement =
+        connection.prepare_cached("select term, doc from term_row where term >= ?1 and term < ?2 limit ?3")?;
+    for beginning in spelling::beginnings(typed) {
+        let from = indexed(tenant_no, &beginning);
+        // Terms of ASCII letters alone are wanted, which all sort before a DEL.
+        let mut rows = statement.query(params![from, format!("{from}\u{7f}"), MOST_SPELLINGS])?;
+        while let Some(row) = rows.next()? {
+            let term: String = row.get(0)?;
+            let word = term.split_once(':').map_or("", |(_, word)| word);
+            known.push((word.to_owned(), row.get(1)?));
+        }
+    }
+    Ok(spelling::closest(typed, known.into_iter()))
+}
+
+/// The first passages of the newest events of a time.
+fn of_time(
+    connection: &Connection,
+    tenant_no: i64,
+    time: &TimeRange,
+) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached(
+        "select chunk_first from event where tenant_no = ?1 and ts >= ?2 and ts < ?3 order by ts desc, seq desc limit ?4",
+    )?;
+    let range = params![tenant_no, time.from.millis(), time.until.millis(), MOST_OF_TIME];
+    statement.query_map(range, |row| row.get(0))?.collect()
 }
 
 /// What a row has to be like to be shown, in the store's numbers.
@@ -131,8 +202,13 @@ impl Gate {
         }))
     }
 
-    fn passes(&self, chunk: &ChunkRow) -> bool {
+    /// Whether the reader may know of it at all.
+    fn clears(&self, chunk: &ChunkRow) -> bool {
         chunk.sensitivity <= self.clearance
+    }
+
+    fn passes(&self, chunk: &ChunkRow) -> bool {
+        self.clears(chunk)
             && (self.types.is_empty() || self.types.contains(&chunk.entity_type))
             && self
                 .project_no
@@ -159,6 +235,7 @@ impl Gate {
     }
 }
 
+/// What a chunk's row says without its text.
 struct ChunkRow {
     entity_type: i64,
     session_no: Option<i64>,
@@ -186,19 +263,19 @@ impl ChunkRow {
 fn first_scores(
     connection: &Connection,
     tenant_no: i64,
-    query: &RecallQuery,
-    candidates: &Candidates,
+    pool: &Pool,
     gate: &Gate,
 ) -> Result<Vec<i64>, StoreError> {
-    let passages = candidates.passages.max(1) as f64;
-    let average = (candidates.words as f64 / passages).max(1.0);
+    let passages = pool.passages.max(1) as f64;
+    let average = (pool.words as f64 / passages).max(1.0);
     let mut chunk = connection.prepare_cached(
         "select entity_type, session_no, project_no, ts, sensitivity, words from chunk where seq = ?1",
     )?;
     // None: the row was looked at and is not to be shown.
     let mut scores: HashMap<i64, Option<(f64, f64)>> = HashMap::new();
-    for (index, frequency) in chosen(&candidates.frequencies) {
-        let Some(term) = query.terms.get(index) else {
+    let frequencies: Vec<i64> = pool.terms.iter().map(|(_, frequency)| *frequency).collect();
+    for (index, frequency) in chosen(&frequencies) {
+        let Some((term, _)) = pool.terms.get(index) else {
             continue;
         };
         let df = (frequency as f64).min(passages);
@@ -291,28 +368,6 @@ fn postings(
         }
     }
     Ok(found)
-}
-
-fn load(connection: &Connection, chunks: Vec<i64>) -> Result<Vec<Candidate>, StoreError> {
-    let mut items = Vec::with_capacity(chunks.len());
-    for seq in chunks {
-        let Some(passage) = load_passage(connection, seq)? else {
-            continue;
-        };
-        items.push(Candidate {
-            id: passage.entity_id,
-            entity_type: passage.entity_type,
-            seq: passage.entity_seq,
-            ts: passage.ts,
-            text: passage.text,
-            tags: passage.tags,
-            refs: passage.refs,
-            sensitivity: passage.sensitivity,
-            status: passage.status,
-            superseded_by: passage.superseded_by,
-        });
-    }
-    Ok(items)
 }
 
 #[cfg(test)]

@@ -1,0 +1,146 @@
+//! What a question asks for beyond its words: who is meant, when, and what kind of sentence would answer it.
+//!
+//! The cues are English; in another language none is found and the words alone decide. Where they come from, and what
+//! each is worth, stands in [`weights`](super::weights).
+//!
+//! **Invariant:** a cue changes the order of what was found and never what may be found.
+
+use crate::domain::Timestamp;
+use crate::domain::recall::time_phrase::{self, TimeRange};
+
+/// The cues of one question.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Question {
+    /// Its words in lower case, by which a person may be named.
+    pub words: Vec<String>,
+    /// "What did *I* say": what the person wrote is meant.
+    pub first_person: bool,
+    /// "What did *you* recommend": what the agent wrote is meant.
+    pub of_agent: bool,
+    /// "When", "which date".
+    pub asks_when: bool,
+    /// "Have I ever": "never" is an answer.
+    pub asks_ever: bool,
+    /// "The first", "originally".
+    pub asks_initial: bool,
+    /// "Now", "currently".
+    pub asks_latest: bool,
+    /// The time that it names.
+    pub time: Option<TimeRange>,
+}
+
+impl Question {
+    /// Reads the cues; words such as "yesterday" are counted from `at`.
+    pub fn read(text: &str, at: Timestamp) -> Self {
+        let words = words(text);
+        let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+        Self {
+            first_person: has(&["i", "my", "me", "mine"]),
+            of_agent: of_agent(&words),
+            asks_when: has(&["when", "date", "deadline", "schedule", "scheduled"]),
+            asks_ever: has(&["ever", "before"])
+                || words
+                    .first()
+                    .is_some_and(|first| ["have", "has", "had"].contains(&first.as_str())),
+            asks_initial: has(&[
+                "initial", "initially", "first", "original", "originally", "start", "started",
+                "beginning",
+            ]),
+            asks_latest: has(&[
+                "now", "nowadays", "current", "currently", "latest", "today", "finally", "still",
+            ]),
+            time: time_phrase::read(&words, at),
+            words,
+        }
+    }
+}
+
+/// "Did you", "you suggested", "your recommendation".
+fn of_agent(words: &[String]) -> bool {
+    let says = [
+        "recommend", "suggest", "advise", "advised", "say", "said", "tell", "told", "mention", "propose", "provide",
+        "explain", "give", "gave",
+    ];
+    words.windows(2).any(|pair| {
+        let [first, second] = pair else { return false };
+        let asked = ["did", "have", "had", "were", "was"].contains(&first.as_str()) && second == "you";
+        asked || first == "you" && says.iter().any(|word| second.starts_with(word))
+    })
+}
+
+/// The words of a text in lower case; the first few hundred, since a question is short.
+fn words(text: &str) -> Vec<String> {
+    /// A pasted log is no question; its cues would be chance.
+    const MOST_WORDS: usize = 300;
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .take(MOST_WORDS)
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// Whether a text names a day, a month, a season or a span: the words of `ref_lex2.py`, and years.
+pub(super) fn names_a_time(text: &str) -> bool {
+    any_word(text, |word| {
+        TIME_WORDS.contains(&word)
+            || word.len() == 4
+                && (word.starts_with("19") || word.starts_with("20"))
+                && word.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
+/// Whether a text says "never" or "n't".
+pub(super) fn has_negation(text: &str) -> bool {
+    text.contains("n't") || text.contains("n’t") || any_word(text, |word| word == "never")
+}
+
+fn any_word(text: &str, is: impl Fn(&str) -> bool) -> bool {
+    let mut lower = String::new();
+    text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
+        // The longest of the words is "september".
+        if word.is_empty() || word.len() > 9 {
+            return false;
+        }
+        lower.clear();
+        lower.push_str(word);
+        lower.make_ascii_lowercase();
+        is(&lower)
+    })
+}
+
+const TIME_WORDS: [&str; 55] = [
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "yesterday", "today",
+    "tomorrow", "tonight", "week", "weeks", "weekend", "month", "months", "year", "years", "ago", "last", "next", "day",
+    "days", "morning", "afternoon", "evening", "night", "recently", "soon", "earlier", "later", "since", "summer",
+    "winter", "spring", "fall", "autumn", "christmas", "birthday", "noon", "midnight", "deadline", "due",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Question {
+        Question::read(text, Timestamp::from_millis(0))
+    }
+
+    #[test]
+    fn finds_who_and_what_is_meant() {
+        assert!(read("What did I say about it?").first_person);
+        assert!(!read("What is it in Iceland?").first_person);
+        assert!(read("How did you recommend doing it?").of_agent);
+        assert!(read("what you suggested").of_agent);
+        assert!(!read("Do you know it?").of_agent);
+        assert!(read("When was it?").asks_when);
+        assert!(read("Have I used Bootstrap?").asks_ever);
+        assert!(read("the original port").asks_initial);
+        assert!(read("Which port do we use now?").asks_latest);
+        assert_eq!(read("港口"), Question { words: vec!["港口".to_owned()], ..Question::default() });
+    }
+
+    #[test]
+    fn tells_times_and_negations() {
+        assert!(names_a_time("on Friday") && names_a_time("in 2023") && !names_a_time("port 3456"));
+        assert!(has_negation("I've never") && has_negation("doesn't") && !has_negation("nevertheless"));
+    }
+}

@@ -1,0 +1,458 @@
+//! The order of what was found: LEX2 of the ranking study, as a sum of weighted features.
+//!
+//! *Words.* BM25 with the tenant's own statistics, over the passage mixed with its neighbours in the session: an answer
+//! rarely repeats the words of the question it follows. Each neighbour counts by its place ([`KERNEL`]) and by how short
+//! both are, since a long passage speaks for itself. *The rest* raises or lowers that by what the question asks for
+//! ([`Question`]) and what the passage is ([`Feature`]); each weight stands in
+//! [`weights`](super::weights). A feature that is absent takes nothing away from another passage.
+//!
+//! *Relevance* is not the score: a question about something else finds its best passage too. It is the **coverage**, the
+//! share of the question's information (inverse document frequencies, with those of words that no passage has) that
+//! stands in one passage. If none covers [`MIN_COVERAGE`], the answer is nothing.
+//!
+//! **Invariant:** a pure function of the pool: the same rows in any order give the same list, and no row of another tenant
+//! was ever part of it.
+
+use std::collections::HashMap;
+
+use crate::domain::recall::signature::{Signature, term_hash};
+use crate::domain::recall::weights::{Feature, WEIGHTS};
+use crate::domain::recall::{Question, RecallQuery};
+use crate::domain::terms::{self, QueryTerm};
+use crate::domain::{ActorType, EntityType, Timestamp};
+
+/// BM25's saturation of repeats; LEX2. 1.2 and 2.2 lose half a point.
+const K1: f64 = 1.6;
+/// BM25's share of length; LEX2. 0.5 and 0.85 lose a point.
+const B: f64 = 0.7;
+/// What the passages around count, by their place: two before, one before, one after, two after; LEX2.
+const KERNEL: [(i32, f64); 4] = [(-2, 0.5), (-1, 0.5), (1, 0.2), (2, 0.25)];
+/// Up to this many terms a passage mixes with its neighbours in full, then by the square of the ratio; LEX2.
+const SHORT: f64 = 60.0;
+/// Query terms this close to each other stand together.
+const NEAR: usize = 3;
+/// Passages of a session that say what it is about.
+const SESSION_PASSAGES: usize = 3;
+/// What a name weighs as a word once it is understood as the speaker; LEX2.
+const NAME_WEIGHT: f64 = 0.5;
+/// The coverage that the best passage needs in a store of [`MANY_PASSAGES`] or more. Measured on the dev conversations,
+/// each question asked of another's memory: half of those are turned away for one point of rec@10.
+const MIN_COVERAGE: f64 = 0.25;
+/// In fewer passages than this, document frequencies say little, and the bar is lower in proportion.
+const MANY_PASSAGES: f64 = 200.0;
+
+/// What a store offers for a question: passages, how they follow each other, and the statistics to weigh them by.
+#[derive(Debug, Clone, Default)]
+pub struct Pool {
+    /// How many passages the tenant has.
+    pub passages: i64,
+    /// How many terms they have together.
+    pub words: i64,
+    /// The terms looked for, typing errors mended, and in how many of the tenant's passages each stands.
+    pub terms: Vec<(QueryTerm, i64)>,
+    /// The passages.
+    pub rows: Vec<Row>,
+}
+
+/// A passage, without its text.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The store's number of it.
+    pub chunk: i64,
+    /// The entity's type and the store's number of it, which grows with insertion.
+    pub entity: (EntityType, i64),
+    /// Whether the entity begins with it.
+    pub opening: bool,
+    /// Its session.
+    pub session: Option<i64>,
+    /// When the entity happened.
+    pub ts: Timestamp,
+    /// Who said it, if anybody did.
+    pub voice: Option<ActorType>,
+    /// By which name, in lower case.
+    pub speaker: Option<String>,
+    /// Its terms.
+    pub signature: Signature,
+    /// The passage before it in its session, in `rows`.
+    pub before: Option<usize>,
+    /// The one after it.
+    pub after: Option<usize>,
+    /// Whether it may be a hit, or is only here for its neighbours.
+    pub shown: bool,
+    /// The decision that took its place.
+    pub successor: Option<i64>,
+}
+
+/// A hit before its text is loaded.
+#[derive(Debug, Clone)]
+pub struct Ranked {
+    /// Which row.
+    pub row: usize,
+    /// 0 to 1.
+    pub score: f64,
+    /// The share of the question's information in it, 0 to 1.
+    pub coverage: f64,
+    /// The terms that stand in it, with their share of *words*, best first.
+    pub matched: Vec<(String, f64)>,
+    /// What made up the score; the shares add up to 1.
+    pub features: Vec<(Feature, f64)>,
+}
+
+/// The best passage of each entity, best first.
+pub fn rank(query: &RecallQuery, pool: &Pool) -> Vec<Ranked> {
+    let scorer = Scorer::new(&query.question, pool);
+    let mut best: HashMap<(EntityType, i64), Ranked> = HashMap::new();
+    for (row, facts) in pool.rows.iter().enumerate().filter(|(_, row)| row.shown) {
+        let Some(ranked) = scorer.score(row) else { continue };
+        let better = |known: &Ranked| {
+            let chunk = |at: usize| pool.rows.get(at).map(|row| std::cmp::Reverse(row.chunk));
+            (ranked.score, chunk(row)) > (known.score, chunk(known.row))
+        };
+        if best.get(&facts.entity).is_none_or(better) {
+            best.insert(facts.entity, ranked);
+        }
+    }
+    put_successors_first(&mut best, &pool.rows);
+    let mut ranked: Vec<Ranked> = best.into_values().collect();
+    if !is_relevant(query, pool, &ranked) {
+        return Vec::new();
+    }
+    ranked.retain(|hit| hit.score >= query.min_score.unwrap_or(0.0));
+    // Newer before older at the same score; type and sequence make the order total.
+    let key = |hit: &Ranked| pool.rows.get(hit.row).map(|row| (row.ts, row.entity));
+    ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| key(b).cmp(&key(a))));
+    ranked
+}
+
+/// Whether anything found is about the question at all. A caller that names a score has its own bar.
+fn is_relevant(query: &RecallQuery, pool: &Pool, ranked: &[Ranked]) -> bool {
+    let coverage = ranked.iter().map(|hit| hit.coverage).fold(0.0, f64::max);
+    let bar = MIN_COVERAGE * (float(pool.passages) / MANY_PASSAGES).min(1.0);
+    query.min_score.is_some() || coverage >= bar
+}
+
+/// A decision that was superseded goes right below the one that took its place, which gets the better score of both:
+/// who asks by the old words is told what holds.
+fn put_successors_first(best: &mut HashMap<(EntityType, i64), Ranked>, rows: &[Row]) {
+    // The next float below would do, but shows as an equal score.
+    const BELOW: f64 = 0.999;
+    let successor = |ranked: &Ranked| rows.get(ranked.row)?.successor.map(|seq| (EntityType::Decision, seq));
+    let mut superseded: Vec<_> = best
+        .iter()
+        .filter_map(|(entity, ranked)| Some((*entity, successor(ranked)?)))
+        .collect();
+    // Along a chain from its newest link: each lifts what it is followed by before that is put below it. A decision is
+    // superseded by a later one or an earlier one, so the number of links is the bound, not their order.
+    superseded.sort_unstable_by(|a, b| b.cmp(a));
+    for _ in 0..superseded.len().min(8) {
+        for (old, new) in &superseded {
+            let Some(old_score) = best.get(old).map(|hit| hit.score) else { continue };
+            let Some(new_hit) = best.get_mut(new) else { continue };
+            if old_score >= new_hit.score {
+                new_hit.score = old_score;
+                if let Some(old_hit) = best.get_mut(old) {
+                    old_hit.score = old_score * BELOW;
+                }
+            }
+        }
+    }
+}
+
+/// A row as far as the question goes.
+#[derive(Debug, Default)]
+struct Reading {
+    /// How often each of the terms stands in it.
+    counts: Vec<f64>,
+    /// What the pairs of neighbouring terms that stand together are worth.
+    near: f64,
+    /// BM25 of the passage alone.
+    own: f64,
+    words: f64,
+    /// How far it mixes with its neighbours, 0 to 1.
+    openness: f64,
+}
+
+struct Scorer<'a> {
+    pool: &'a Pool,
+    question: &'a Question,
+    terms: Vec<&'a QueryTerm>,
+    /// What each term is worth: its weight times its inverse document frequency.
+    worth: Vec<f64>,
+    /// All of them together.
+    total: f64,
+    /// The average length of a passage, and of one mixed with its neighbours.
+    average: f64,
+    mixed_average: f64,
+    readings: Vec<Reading>,
+    sessions: HashMap<i64, f64>,
+    /// The one person that the question names.
+    speaker: Option<&'a str>,
+    /// Each row's place in time among the rows, 0 the first and 1 the last.
+    moments: Vec<f64>,
+}
+
+impl<'a> Scorer<'a> {
+    fn new(question: &'a Question, pool: &'a Pool) -> Self {
+        let passages = float(pool.passages.max(1));
+        let speaker = one_speaker(question, &pool.rows);
+        let name = speaker.map(terms::index_terms).unwrap_or_default();
+        let terms: Vec<&QueryTerm> = pool.terms.iter().map(|(term, _)| term).collect();
+        let worth: Vec<f64> = pool
+            .terms
+            .iter()
+            .map(|(term, frequency)| {
+                let named = name.contains(&term.term);
+                let weight = term.weight * if named { NAME_WEIGHT } else { 1.0 };
+                weight * idf(passages, float(*frequency))
+            })
+            .collect();
+        let average = (float(pool.words) / passages).max(1.0);
+        let hashes: Vec<u32> = terms.iter().map(|term| term_hash(&term.term)).collect();
+        let readings: Vec<Reading> = pool
+            .rows
+            .iter()
+            .map(|row| Reading::of(&row.signature, &hashes, &worth, average))
+            .collect();
+        let mut scorer = Self {
+            pool,
+            question,
+            total: worth.iter().sum(),
+            terms,
+            worth,
+            average,
+            mixed_average: average,
+            sessions: sessions(&pool.rows, &readings),
+            speaker,
+            moments: moments(&pool.rows),
+            readings,
+        };
+        let rows = 0..pool.rows.len();
+        let mixed: f64 = rows.clone().map(|row| scorer.mix(row, |reading| reading.words)).sum();
+        let alone: f64 = rows.map(|row| scorer.reading(row).words).sum();
+        scorer.mixed_average = average * if alone > 0.0 { mixed / alone } else { 1.0 };
+        scorer
+    }
+
+    fn reading(&self, row: usize) -> &Reading {
+        // Every index comes from `rows`, which has as many.
+        static NONE: Reading = Reading {
+            counts: Vec::new(),
+            near: 0.0,
+            own: 0.0,
+            words: 0.0,
+            openness: 0.0,
+        };
+        self.readings.get(row).unwrap_or(&NONE)
+    }
+
+    fn neighbour(&self, row: usize, place: i32) -> Option<usize> {
+        let step = |row: usize| {
+            let row = self.pool.rows.get(row)?;
+            if place < 0 { row.before } else { row.after }
+        };
+        (0..place.abs()).try_fold(row, |row, _| step(row))
+    }
+
+    /// A quantity of a row and of those around it, as far as it is open to them.
+    fn mix(&self, row: usize, of: impl Fn(&Reading) -> f64) -> f64 {
+        let own = self.reading(row);
+        let around: f64 = KERNEL
+            .iter()
+            .filter_map(|(place, weight)| {
+                let near = self.reading(self.neighbour(row, *place)?);
+                Some(weight * near.openness * of(near))
+            })
+            .sum();
+        of(own) + own.openness * around
+    }
+
+    fn score(&self, row: usize) -> Option<Ranked> {
+        let facts = self.pool.rows.get(row)?;
+        let own = self.reading(row);
+        if self.total <= 0.0 && self.question.time.is_none() {
+            return None;
+        }
+        let total = self.total.max(f64::MIN_POSITIVE);
+        let length = self.mix(row, |reading| reading.words);
+        let mut matched = Vec::new();
+        let mut words = 0.0;
+        for (term, worth) in self.worth.iter().enumerate() {
+            let count = self.mix(row, |reading| reading.counts.get(term).copied().unwrap_or_default());
+            if count > 0.0 {
+                let share = worth * saturated(count, length, self.mixed_average) / total;
+                words += share;
+                matched.push((term, share));
+            }
+        }
+        let values = self.features(row, facts, own, words, total);
+        let score: f64 = values.iter().map(|(_, value)| value).sum();
+        if score <= 0.0 {
+            return None;
+        }
+        matched.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let held = own.counts.iter().zip(&self.worth).filter(|(count, _)| **count > 0.0);
+        let coverage: f64 = held.map(|(_, worth)| worth).sum::<f64>() / total;
+        Some(Ranked {
+            row,
+            // What a score is made of has no bound above; shown it is easier to set a bar between 0 and 1.
+            score: score / (1.0 + score),
+            coverage: if self.total > 0.0 { coverage } else { self.fit(facts) },
+            matched: matched
+                .into_iter()
+                .filter_map(|(term, share)| Some((self.terms.get(term)?.term.clone(), share / words)))
+                .collect(),
+            features: values.into_iter().map(|(feature, value)| (feature, value / score)).collect(),
+        })
+    }
+
+    fn fit(&self, row: &Row) -> f64 {
+        self.question.time.as_ref().map_or(0.0, |time| time.fit(row.ts))
+    }
+
+    /// The weighted features that are there.
+    fn features(&self, row: usize, facts: &Row, own: &Reading, words: f64, total: f64) -> Vec<(Feature, f64)> {
+        /// What a passage is worth for having happened at the time asked about, if it has none of the words.
+        const MOMENT: f64 = 0.1;
+        let question = self.question;
+        let when = |is: bool| if is { words } else { 0.0 };
+        let person = facts.voice == Some(ActorType::Human);
+        let said_by = facts.speaker.as_deref();
+        let moment = self.moments.get(row).copied().unwrap_or_default();
+        let value = |feature: Feature| match feature {
+            Feature::Words => words,
+            Feature::Session => facts
+                .session
+                .and_then(|session| self.sessions.get(&session))
+                .map_or(0.0, |own| own / total),
+            Feature::Near => own.near / total,
+            Feature::Speaker => when(self.speaker.is_some() && said_by == self.speaker),
+            Feature::Asker => when(question.first_person && person),
+            Feature::Opening => when(question.first_person && person && facts.opening),
+            Feature::Agent => when(question.of_agent && facts.voice == Some(ActorType::Agent)),
+            Feature::When => when(question.asks_when && facts.signature.names_a_time()),
+            Feature::Answer => self.neighbour(row, -1).map_or(0.0, |before| {
+                let asks = self.pool.rows.get(before).is_some_and(|row| row.signature.ends_as_question());
+                if asks { self.reading(before).own / total } else { 0.0 }
+            }),
+            Feature::Asking => when(facts.signature.ends_as_question() && !(question.first_person && person)),
+            Feature::Never => when(question.asks_ever && facts.signature.negates()),
+            Feature::Early => when(question.asks_initial) * (1.0 - moment),
+            Feature::Late => when(question.asks_latest) * moment,
+            Feature::Time => self.fit(facts) * (words + MOMENT),
+            Feature::Tool => when(facts.voice == Some(ActorType::Tool)),
+        };
+        WEIGHTS
+            .iter()
+            .map(|(feature, weight)| (*feature, weight * value(*feature)))
+            .filter(|(_, value)| *value != 0.0)
+            .collect()
+    }
+}
+
+impl Reading {
+    fn of(signature: &Signature, hashes: &[u32], worth: &[f64], average: f64) -> Self {
+        let mut counts = vec![0.0; hashes.len()];
+        let mut last: Vec<Option<usize>> = vec![None; hashes.len()];
+        let mut distance = vec![usize::MAX; hashes.len()];
+        for (place, hash) in signature.terms().enumerate() {
+            let Some(term) = hashes.iter().position(|known| *known == hash) else { continue };
+            if let Some(count) = counts.get_mut(term) {
+                *count += 1.0;
+            }
+            // The pair with the term before it in the question, and with the one after.
+            let mut meet = |pair: usize, other: usize| {
+                if let (Some(at), Some(known)) = (last.get(other).copied().flatten(), distance.get_mut(pair)) {
+                    *known = (*known).min(place - at);
+                }
+            };
+            if let Some(before) = term.checked_sub(1) {
+                meet(before, before);
+            }
+            meet(term, term + 1);
+            if let Some(slot) = last.get_mut(term) {
+                *slot = Some(place);
+            }
+        }
+        let words = count(signature.words());
+        let own = counts
+            .iter()
+            .zip(worth)
+            .filter(|(count, _)| **count > 0.0)
+            .map(|(count, worth)| worth * saturated(*count, words, average))
+            .sum();
+        let near = distance
+            .iter()
+            .zip(worth.iter().zip(worth.iter().skip(1)))
+            .filter(|(distance, _)| **distance <= NEAR)
+            .map(|(distance, (a, b))| a.min(*b) / count(*distance))
+            .sum();
+        Self {
+            counts,
+            near,
+            own,
+            words,
+            openness: (SHORT / words.max(1.0)).min(1.0).powi(2),
+        }
+    }
+}
+
+/// BM25's share of a term that occurs this often in a passage this long.
+fn saturated(count: f64, length: f64, average: f64) -> f64 {
+    count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length / average))
+}
+
+/// BM25's inverse document frequency. A term that no passage has is worth most: it is what the answer lacks.
+fn idf(passages: f64, frequency: f64) -> f64 {
+    let frequency = frequency.min(passages);
+    (1.0 + (passages - frequency + 0.5) / (frequency + 0.5)).ln()
+}
+
+/// The only speaker among the rows whose name the question holds; none if there are several.
+fn one_speaker<'a>(question: &Question, rows: &'a [Row]) -> Option<&'a str> {
+    let mut named = rows
+        .iter()
+        .filter_map(|row| row.speaker.as_deref())
+        .filter(|name| question.words.iter().any(|word| word == name));
+    let first = named.next()?;
+    named.all(|name| name == first).then_some(first)
+}
+
+/// For each session, the mean of its best passages.
+fn sessions(rows: &[Row], readings: &[Reading]) -> HashMap<i64, f64> {
+    let mut of: HashMap<i64, Vec<f64>> = HashMap::new();
+    for (row, reading) in rows.iter().zip(readings) {
+        if let Some(session) = row.session {
+            of.entry(session).or_default().push(reading.own);
+        }
+    }
+    of.into_iter()
+        .map(|(session, mut scores)| {
+            scores.sort_by(|a, b| b.total_cmp(a));
+            let best: f64 = scores.iter().take(SESSION_PASSAGES).sum();
+            (session, best / count(SESSION_PASSAGES))
+        })
+        .collect()
+}
+
+/// Each row's place in time among the rows, from 0 to 1.
+fn moments(rows: &[Row]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|row| rows.get(*row).map(|row| (row.ts, row.entity.1, row.chunk)));
+    let mut moments = vec![0.0; rows.len()];
+    for (place, row) in order.iter().enumerate() {
+        if let Some(moment) = moments.get_mut(*row) {
+            *moment = count(place) / count(rows.len().saturating_sub(1).max(1));
+        }
+    }
+    moments
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+fn float(count: i64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+fn count(count: usize) -> f64 {
+    count as f64
+}

@@ -1,0 +1,113 @@
+//! Typing errors: the word that was meant by one that occurs nowhere.
+//!
+//! Only a word without any match is mended, and only by one that the memory holds. The index is walked where words begin
+//! as the typed one does, allowing for an error in the first two letters; of what is found there, the closest is taken.
+//!
+//! **Invariant:** a word that occurs is never replaced.
+
+/// Shorter words are too close to too many others.
+const MIN_LETTERS: usize = 4;
+/// Longer ones are not words.
+const MAX_LETTERS: usize = 24;
+/// From this length on a word may have two errors.
+const LONG: usize = 8;
+/// What a mended word weighs beside one that was typed so.
+pub const MENDED_WEIGHT: f64 = 0.6;
+
+/// How the words begin among which the meant one is looked for; none if a word is not mended at all.
+pub fn beginnings(typed: &str) -> Vec<String> {
+    if !(MIN_LETTERS..=MAX_LETTERS).contains(&typed.len())
+        || !typed.bytes().all(|b| b.is_ascii_lowercase())
+    {
+        return Vec::new();
+    }
+    let letter = |at: usize| typed.get(at..=at).unwrap_or_default();
+    let mut beginnings = Vec::new();
+    // As typed; the first two swapped; the second or the first one too many.
+    for (first, second) in [(0, 1), (1, 0), (0, 2), (1, 2)] {
+        let beginning = format!("{}{}", letter(first), letter(second));
+        if !beginnings.contains(&beginning) {
+            beginnings.push(beginning);
+        }
+    }
+    beginnings
+}
+
+/// The closest of the known words, each given with the number of passages that hold it; of equally close ones the more
+/// frequent, then the first in the alphabet.
+pub fn closest(typed: &str, known: impl Iterator<Item = (String, i64)>) -> Option<(String, i64)> {
+    let most = if typed.len() >= LONG { 2 } else { 1 };
+    known
+        .filter_map(|(word, count)| {
+            let near = word.len().abs_diff(typed.len()) <= most && word.is_ascii();
+            let errors = near.then(|| errors(typed.as_bytes(), word.as_bytes()))?;
+            (errors <= most).then_some((errors, std::cmp::Reverse(count), word))
+        })
+        .min()
+        .map(|(_, count, word)| (word, count.0))
+}
+
+/// Letters changed, missing, too many, or swapped with their neighbour (optimal string alignment).
+fn errors(a: &[u8], b: &[u8]) -> usize {
+    let width = b.len() + 1;
+    let mut rows = vec![vec![0; width]; a.len() + 1];
+    let at = |rows: &[Vec<usize>], i: usize, j: usize| rows.get(i).and_then(|row| row.get(j)).copied().unwrap_or(usize::MAX / 2);
+    for i in 0..=a.len() {
+        for j in 0..width {
+            let value = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let same = a.get(i - 1) == b.get(j - 1);
+                let mut value = (at(&rows, i - 1, j) + 1)
+                    .min(at(&rows, i, j - 1) + 1)
+                    .min(at(&rows, i - 1, j - 1) + usize::from(!same));
+                if i > 1 && j > 1 && a.get(i - 1) == b.get(j - 2) && a.get(i - 2) == b.get(j - 1) {
+                    value = value.min(at(&rows, i - 2, j - 2) + 1);
+                }
+                value
+            };
+            if let Some(slot) = rows.get_mut(i).and_then(|row| row.get_mut(j)) {
+                *slot = value;
+            }
+        }
+    }
+    at(&rows, a.len(), b.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mended(typed: &str, known: &[(&str, i64)]) -> Option<String> {
+        let known = known.iter().map(|(word, count)| ((*word).to_owned(), *count));
+        closest(typed, known).map(|(word, _)| word)
+    }
+
+    #[test]
+    fn finds_what_was_meant() {
+        for (typed, word) in [
+            ("promtheus", "prometheus"),
+            ("kuberentes", "kubernetes"),
+            ("postgrse", "postgres"),
+            ("migraton", "migration"),
+            ("rdeis", "redis"),
+        ] {
+            assert_eq!(mended(typed, &[("other", 9), (word, 1)]).as_deref(), Some(word), "{typed}");
+            let begins = beginnings(typed);
+            assert!(begins.iter().any(|begin| word.starts_with(begin)), "{typed}: {begins:?}");
+        }
+    }
+
+    #[test]
+    fn leaves_what_is_too_far() {
+        assert_eq!(mended("cache", &[("coach", 3), ("catches", 2)]), None);
+        assert!(beginnings("abc").is_empty() && beginnings("x2yz").is_empty() && beginnings("größe").is_empty());
+    }
+
+    #[test]
+    fn takes_the_nearer_then_the_more_frequent() {
+        assert_eq!(mended("deploymnt", &[("deployment", 1), ("deploy", 50)]).as_deref(), Some("deployment"));
+        assert_eq!(mended("pott", &[("port", 1), ("pool", 9), ("post", 4)]).as_deref(), Some("post"));
+        assert_eq!(errors(b"", b"ab"), 2);
+    }
+}

@@ -1,0 +1,227 @@
+//! The rows that are ranked: candidates, what stands around them in their sessions, and what took a decision's place.
+//!
+//! An answer often lies beside the words of the question, so the two events before and after a short candidate are
+//! candidates too, and the two beyond those are there to be mixed with them.
+//!
+//! **Invariant:** a row that the reader may not know of is not in the pool, not even as a neighbour.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{ChunkRow, Gate};
+use crate::domain::recall::{Row, Signature};
+use crate::domain::{ActorType, EntityType, Timestamp};
+use crate::store::StoreError;
+use crate::store::sqlite::error::damaged;
+use crate::store::sqlite::unit::find;
+
+/// The best candidates, whose surroundings are looked at. On the dev conversations more found nothing more.
+const MOST_SURROUNDED: usize = 50;
+/// A longer passage speaks for itself: with this many terms it takes a sixth of what a short one takes from around it.
+const LONGEST_OPEN: i64 = 150;
+/// Events each way: two that may be hits, and two that these are mixed with.
+const AROUND: i64 = 4;
+/// How near a neighbour has to be to be a hit itself.
+const NEAR: usize = 2;
+/// Longest chain of decisions that is followed.
+const LONGEST_CHAIN: usize = 8;
+
+/// The pool of the candidates, best first.
+pub(super) fn rows(
+    connection: &Connection,
+    tenant_no: i64,
+    gate: &Gate,
+    chunks: &[i64],
+) -> Result<Vec<Row>, StoreError> {
+    let mut pool = Building {
+        connection,
+        tenant_no,
+        gate,
+        rows: Vec::with_capacity(chunks.len() * 4),
+        of_chunk: HashMap::new(),
+        events: HashMap::new(),
+    };
+    for chunk in chunks {
+        pool.add(*chunk, true)?;
+    }
+    let candidates = pool.rows.len().min(MOST_SURROUNDED);
+    for row in 0..candidates {
+        pool.surround(row)?;
+    }
+    pool.add_successors()?;
+    Ok(pool.rows)
+}
+
+/// An event as far as the order of its session goes.
+#[derive(Clone)]
+struct EventRow {
+    session_no: i64,
+    ts: i64,
+    voice: Option<ActorType>,
+    speaker: String,
+    first: i64,
+    count: i64,
+}
+
+struct Building<'a> {
+    connection: &'a Connection,
+    tenant_no: i64,
+    gate: &'a Gate,
+    rows: Vec<Row>,
+    of_chunk: HashMap<i64, usize>,
+    events: HashMap<i64, EventRow>,
+}
+
+impl Building<'_> {
+    /// Puts a chunk in, unless it is there or may not be known of. Returns its place.
+    fn add(&mut self, chunk: i64, shown: bool) -> Result<Option<usize>, StoreError> {
+        if let Some(known) = self.of_chunk.get(&chunk).copied() {
+            if shown && self.rows.get(known).is_some_and(|row| !row.shown) {
+                let passes = self.load(chunk)?.is_some_and(|(row, _, _)| self.gate.passes(&row)) && self.gate.tagged(self.connection, chunk)?;
+                if let Some(row) = self.rows.get_mut(known) {
+                    row.shown = passes;
+                }
+            }
+            return Ok(Some(known));
+        }
+        let Some((facts, entity_seq, signature)) = self.load(chunk)? else { return Ok(None) };
+        if !self.gate.clears(&facts) {
+            return Ok(None);
+        }
+        let entity_type = EntityType::from_code(facts.entity_type).ok_or_else(|| damaged("entity type"))?;
+        let event = match entity_type {
+            EntityType::Event => self.event(entity_seq)?,
+            _ => None,
+        };
+        let (voice, speaker, opening) = match &event {
+            Some(event) => (event.voice, Some(event.speaker.clone()), event.first == chunk),
+            None => (None, None, false),
+        };
+        let place = self.rows.len();
+        self.rows.push(Row {
+            chunk,
+            entity: (entity_type, entity_seq),
+            opening,
+            session: facts.session_no,
+            ts: Timestamp::from_millis(facts.ts),
+            voice,
+            speaker,
+            signature: Signature::stored(signature).ok_or_else(|| damaged("signature"))?,
+            before: None,
+            after: None,
+            shown: shown && self.gate.passes(&facts) && self.gate.tagged(self.connection, chunk)?,
+            successor: None,
+        });
+        self.of_chunk.insert(chunk, place);
+        Ok(Some(place))
+    }
+
+    /// A chunk's row, its entity's number, and its signature.
+    fn load(&self, chunk: i64) -> rusqlite::Result<Option<(ChunkRow, i64, Vec<u8>)>> {
+        let mut statement = self.connection.prepare_cached(
+            "select c.entity_type, c.session_no, c.project_no, c.ts, c.sensitivity, c.words, c.entity_seq, s.terms
+             from chunk c join signature s on s.seq = c.seq where c.seq = ?1",
+        )?;
+        statement
+            .query_row([chunk], |row| Ok((ChunkRow::read(row)?, row.get(6)?, row.get(7)?)))
+            .optional()
+    }
+
+    fn event(&mut self, seq: i64) -> Result<Option<EventRow>, StoreError> {
+        if let Some(known) = self.events.get(&seq) {
+            return Ok(Some(known.clone()));
+        }
+        let mut statement = self.connection.prepare_cached(
+            "select session_no, ts, actor_type, actor, chunk_first, chunk_count from event where seq = ?1",
+        )?;
+        let event = statement
+            .query_row([seq], |row| {
+                Ok(EventRow {
+                    session_no: row.get(0)?,
+                    ts: row.get(1)?,
+                    voice: ActorType::from_code(row.get(2)?),
+                    speaker: row.get::<_, String>(3)?.to_lowercase(),
+                    first: row.get(4)?,
+                    count: row.get(5)?,
+                })
+            })
+            .optional()?;
+        if let Some(event) = &event {
+            self.events.insert(seq, event.clone());
+        }
+        Ok(event)
+    }
+
+    /// Puts the events around a short candidate in and links them.
+    fn surround(&mut self, place: usize) -> Result<(), StoreError> {
+        let Some(row) = self.rows.get(place) else { return Ok(()) };
+        let (EntityType::Event, seq) = row.entity else { return Ok(()) };
+        if i64::try_from(row.signature.words()).unwrap_or(i64::MAX) > LONGEST_OPEN {
+            return Ok(());
+        }
+        let Some(event) = self.event(seq)? else { return Ok(()) };
+        let mut chain = self.neighbours(&event, seq, "<", "desc")?;
+        chain.reverse();
+        let middle = chain.len();
+        chain.push(seq);
+        chain.extend(self.neighbours(&event, seq, ">", "asc")?);
+        let mut last: Option<usize> = None;
+        for (at, seq) in chain.into_iter().enumerate() {
+            let shown = at.abs_diff(middle) <= NEAR;
+            let Some(event) = self.event(seq)? else { continue };
+            let first = self.add(event.first, shown)?;
+            self.link(last, first);
+            last = if event.count > 1 {
+                self.add(event.first + event.count - 1, shown)?
+            } else {
+                first
+            };
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, before: Option<usize>, after: Option<usize>) {
+        if let (Some(before), Some(after)) = (before, after) {
+            if let Some(row) = self.rows.get_mut(before) {
+                row.after = Some(after);
+            }
+            if let Some(row) = self.rows.get_mut(after) {
+                row.before = Some(before);
+            }
+        }
+    }
+
+    /// The events next to one in its session, the nearest first.
+    fn neighbours(&self, event: &EventRow, seq: i64, side: &str, order: &str) -> rusqlite::Result<Vec<i64>> {
+        let sql = format!(
+            "select seq from event where tenant_no = ?1 and session_no = ?2 and (ts, seq) {side} (?3, ?4)
+             order by ts {order}, seq {order} limit ?5"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let at = params![self.tenant_no, event.session_no, event.ts, seq, AROUND];
+        statement.query_map(at, |row| row.get(0))?.collect()
+    }
+
+    /// What took the place of the decisions in the pool, and of those.
+    fn add_successors(&mut self) -> Result<(), StoreError> {
+        let mut next = 0;
+        let mut room = LONGEST_CHAIN * self.rows.len();
+        while let Some(row) = self.rows.get(next) {
+            next += 1;
+            let (EntityType::Decision, seq) = row.entity else { continue };
+            let sql = "select s.seq, s.chunk_first from decision d join decision s on s.tenant_no = d.tenant_no and s.id = d.superseded_by
+                 where d.seq = ?1";
+            let found = find(self.connection, sql, [seq], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+            let Some((successor, chunk)) = found else { continue };
+            if let Some(row) = self.rows.get_mut(next - 1) {
+                row.successor = Some(successor);
+            }
+            if room > 0 {
+                room -= 1;
+                self.add(chunk, true)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -95,13 +95,16 @@ impl ContextQuery {
             min_score: Some(0.0),
             ..RecallDraft::default()
         };
-        let mut search = RecallQuery::parse(&search, tenant, now).map_err(|invalid| {
-            match invalid.field.as_str() {
-                "query" => Invalid::new("query_text", invalid.reason),
-                _ => invalid,
-            }
-        })?;
+        let mut search =
+            RecallQuery::parse(&search, tenant, now).map_err(|invalid| {
+                match invalid.field.as_str() {
+                    "query" => Invalid::new("query_text", invalid.reason),
+                    _ => invalid,
+                }
+            })?;
         search.limit = SEARCH_HITS;
+        // A bundle tells of everything that it leaves out.
+        search.collapse = false;
         let max_tokens = page::parse_limit(
             "max_tokens",
             draft.max_tokens,

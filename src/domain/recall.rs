@@ -21,6 +21,7 @@ use crate::domain::{
     event::check_tenant, page,
 };
 
+mod pool;
 mod present;
 mod question;
 mod rank;
@@ -29,9 +30,10 @@ pub mod spelling;
 mod time_phrase;
 mod weights;
 
+pub use pool::{Pool, Row};
 pub use present::{Found, Presenter};
 pub use question::Question;
-pub use rank::{Pool, Ranked, Row, rank};
+pub use rank::{Features, Ranked, features, rank};
 pub use signature::Signature;
 pub use time_phrase::TimeRange;
 pub use weights::{Feature, WEIGHTS};
@@ -90,6 +92,8 @@ pub struct RecallQuery {
     pub min_score: Option<f64>,
     /// Most tokens of all hits' texts together.
     pub max_tokens: Option<usize>,
+    /// Whether memories that say the same become one hit.
+    pub collapse: bool,
 }
 
 /// What a search may find.
@@ -126,7 +130,10 @@ impl RecallQuery {
                 format!("holds more than {} items", content::MAX_TAGS),
             ));
         }
-        if draft.min_score.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
+        if draft
+            .min_score
+            .is_some_and(|score| !(0.0..=1.0).contains(&score))
+        {
             return Err(Invalid::new("min_score", "is not between 0 and 1"));
         }
         if let (Some(since), Some(until)) = (draft.since, draft.until)
@@ -154,6 +161,7 @@ impl RecallQuery {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             min_score: draft.min_score,
             max_tokens: max_tokens.and_then(|tokens| usize::try_from(tokens).ok()),
+            collapse: true,
         })
     }
 }
@@ -207,7 +215,10 @@ pub struct Hit {
     pub why: Why,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }

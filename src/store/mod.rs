@@ -15,7 +15,7 @@ use crate::domain::context::{ContextFacts, ContextQuery};
 use crate::domain::event::{Artifact, Chunk, Event, EventFilter, EventReceipt, NewEvent};
 use crate::domain::handoff::{Handoff, HandoffFilter, IdentityThread, NewHandoff};
 use crate::domain::page::{Page, Paged};
-use crate::domain::recall::{Hit, RecallQuery};
+use crate::domain::recall::{Features, Hit, RecallQuery};
 use crate::domain::session::{Job, NewSession, Project, Session};
 use crate::domain::wake_up::{WakeUpFacts, WakeUpQuery};
 use crate::domain::{
@@ -45,6 +45,9 @@ pub struct IdempotencyKey {
     /// Hash of the request.
     pub request: Fingerprint,
 }
+
+/// An entity's id and the features of one of its passages.
+pub type RankedRow = (String, Features);
 
 /// What became of one event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -392,6 +395,21 @@ impl Store {
     ) -> Result<Vec<Hit>, StoreError> {
         let Self::Sqlite(engine) = self;
         engine.recall(wait, caller, query)
+    }
+
+    /// Every passage that would be ranked for a query, by its entity's id, with the features it is ranked by: what the
+    /// weights are learned from.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn recall_pool(
+        &self,
+        wait: Wait,
+        caller: &Caller,
+        query: &RecallQuery,
+    ) -> Result<Vec<RankedRow>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.recall_pool(wait, caller, query)
     }
 
     /// The counted facts, as of the last commit that the writer saw. Touches nothing.

@@ -19,7 +19,10 @@ use serde_json::{Value, json};
 
 use crate::{Durability, SqliteArgs, percentile_ms};
 
-const SCHEMA: &str = include_str!("../../src/store/sqlite/migrations/0001_init.sql");
+const SCHEMA: [&str; 2] = [
+    include_str!("../../src/store/sqlite/migrations/0001_init.sql"),
+    include_str!("../../src/store/sqlite/migrations/0003_signature.sql"),
+];
 /// As many as the server's load draws in `scripts/lib/wrk.lua`, the new identifier not counted.
 const WORDS_PER_EVENT: usize = 40;
 /// Events of one session before the next begins; as in `scripts/lib/wrk.lua`.
@@ -123,7 +126,9 @@ fn open(path: &Path, durability: Durability) -> anyhow::Result<Connection> {
     ))?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found == 0 {
-        connection.execute_batch(SCHEMA)?;
+        SCHEMA
+            .iter()
+            .try_for_each(|migration| connection.execute_batch(migration))?;
         connection.execute_batch(
             "insert into tenant (name, created_at) values ('default', 0); pragma user_version = 1;",
         )?;
@@ -282,6 +287,10 @@ impl Writer {
             self.run(
                 "insert into term_index (rowid, terms) values (?1, ?2)",
                 (chunk_seq, terms),
+            )?;
+            self.run(
+                "insert into signature (seq, terms) values (?1, ?2)",
+                (chunk_seq, chunk.signature.bytes()),
             )?;
             counts.words += i64::try_from(chunk.words)?;
         }

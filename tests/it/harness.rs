@@ -241,7 +241,21 @@ impl TestApp {
     )]
     pub(crate) fn recall_with(&self, body: Value) -> Vec<String> {
         let found = self.post("/api/v1/recall", &body).ok();
-        texts(&found["hits"], "id")
+        let hits = found["hits"].as_array().unwrap();
+        let ids = |hit: &Value| {
+            let mut ids = vec![hit["id"].as_str().unwrap().to_owned()];
+            if hit.get("duplicates").is_some() {
+                ids.extend(
+                    hit["duplicates"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|id| id.as_str().unwrap().to_owned()),
+                );
+            }
+            ids
+        };
+        hits.iter().flat_map(ids).collect()
     }
 
     /// Every series of a scrape.

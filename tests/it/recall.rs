@@ -42,7 +42,6 @@ fn a_hit_says_what_it_is_and_why_it_was_found() {
       "why": "…"
     }
     "#);
-    assert_eq!(found["hits"].as_array().unwrap().len(), 1);
 }
 
 #[test]
@@ -210,7 +209,7 @@ fn filters_narrow_what_is_found() {
         ("s2", json!("q"), json!(["red"]), "2026-01-02T00:00:00Z"),
         ("s3", json!(null), json!([]), "2026-01-03T00:00:00Z"),
     ] {
-        let over = json!({"session_id": session, "project_id": project, "tags": tags, "ts": ts, "content": {"text": "buoy"}});
+        let over = json!({"session_id": session, "project_id": project, "tags": tags, "ts": ts, "content": {"text": format!("buoy of {session}")}});
         app.record(over).created();
     }
     for (filter, count) in [
@@ -226,8 +225,8 @@ fn filters_narrow_what_is_found() {
         (json!({"limit": 2}), 2),
         (json!({"types": ["handoff"]}), 0),
         (json!({"types": []}), 3),
-        (json!({"min_score": 1e9}), 0),
-        (json!({"max_tokens": 1}), 1),
+        (json!({"min_score": 1}), 0),
+        (json!({"max_tokens": 5}), 1),
         (json!({"tenant_id": "nobody"}), 0),
     ] {
         let mut query = filter.clone();
@@ -248,6 +247,8 @@ fn a_filter_that_is_wrong_is_named() {
         ("limit", json!("ten")),
         ("limit", json!(1.5)),
         ("min_score", json!(-1)),
+        ("min_score", json!(1.1)),
+        ("asked_at", json!("yesterday")),
         ("max_tokens", json!(0)),
         ("types[0]", json!("dream")),
         ("types", json!("event")),
@@ -292,7 +293,10 @@ fn a_long_event_is_one_hit() {
 fn the_same_question_gets_the_same_answer() {
     let app = TestApp::start();
     let ids: Vec<_> = (0..12)
-        .map(|index| app.say(&format!("mooring {}", index % 3)))
+        .map(|index| {
+            let over = json!({"session_id": format!("s{index}"), "content": {"text": format!("mooring number {index}")}});
+            id(&app.record(over).created(), "event_id")
+        })
         .collect();
     let first = app
         .post("/api/v1/recall", &json!({"query": "mooring"}))

@@ -445,14 +445,14 @@ struct Model {
     gone: Vec<String>,
 }
 
-/// A word of its own, of letters alone.
+/// A word of its own; the digit keeps it from being mended into the next one.
 fn word(number: usize) -> String {
     let letters: String = number
         .to_string()
         .bytes()
         .map(|digit| char::from(b'b' + (digit - b'0')))
         .collect();
-    format!("quz{letters}x")
+    format!("quz{letters}7x")
 }
 
 #[test]
@@ -681,7 +681,7 @@ fn three_hundred_random_operations_leave_a_file_that_is_well() {
                 if by.is_some() { "superseded" } else { "active" }
             );
             assert_eq!(read["superseded_by"], json!(by.clone().flatten()));
-            assert_eq!(of(word), [decision_id.as_str()]);
+            assert_eq!(of(word)[0], decision_id.as_str());
         }
         for (entity, word) in model
             .notes
@@ -689,7 +689,8 @@ fn three_hundred_random_operations_leave_a_file_that_is_well() {
             .chain(&model.events)
             .chain(&model.handoffs)
         {
-            assert_eq!(of(word), [entity.as_str()]);
+            // What stands beside it may come after it.
+            assert_eq!(of(word)[0], entity.as_str());
         }
         for word in &model.gone {
             assert_eq!(of(word), [""; 0], "{word}");

@@ -12,7 +12,7 @@ use super::*;
 use crate::domain::decision::Statement;
 use crate::domain::handoff::Fields;
 use crate::domain::note::NoteBody;
-use crate::domain::recall::Candidate;
+use crate::domain::recall::Why;
 use crate::domain::{
     CompressionLevel, DecisionId, DecisionScope, DecisionStatus, HandoffId, NoteId, Origin,
     Sensitivity,
@@ -35,7 +35,7 @@ fn query(text: &str, intent: &str, max_tokens: i64) -> ContextQuery {
         max_tokens: Some(max_tokens),
         ..ContextDraft::default()
     };
-    ContextQuery::parse(&draft, &tenant()).unwrap()
+    ContextQuery::parse(&draft, &tenant(), at(0)).unwrap()
 }
 
 fn decision(number: u8, text: &str, status: DecisionStatus) -> Decision {
@@ -99,18 +99,23 @@ fn handoff(number: u8, text: &str) -> Handoff {
     }
 }
 
-fn candidate(number: u8, text: &str) -> Candidate {
-    Candidate {
+fn hit(number: u8, text: &str) -> Hit {
+    Hit {
         id: format!("evt_{}", format!("{number:02x}").repeat(16)),
         entity_type: EntityType::Event,
-        seq: i64::from(number),
-        ts: at(number),
         text: text.to_owned(),
-        tags: vec![],
+        score: 0.9 - f64::from(number) / 1000.0,
+        ts: at(number),
         refs: vec![],
-        sensitivity: Sensitivity::None,
         status: None,
         superseded_by: None,
+        duplicates: vec![],
+        duplicate_count: 0,
+        why: Why {
+            coverage: 1.0,
+            matched: vec![],
+            features: vec![],
+        },
     }
 }
 
@@ -118,14 +123,9 @@ fn candidate(number: u8, text: &str) -> Candidate {
 fn facts(texts: &[String]) -> ContextFacts {
     let numbered = || (1u8..).zip(texts.iter().map(|text| format!("gauge {text}")));
     ContextFacts {
-        candidates: Candidates {
-            passages: 1000,
-            words: 10_000,
-            frequencies: vec![i64::try_from(texts.len()).unwrap()],
-            items: numbered()
-                .map(|(number, text)| candidate(number, &text))
-                .collect(),
-        },
+        hits: numbered()
+            .map(|(number, text)| hit(number, &text))
+            .collect(),
         pinned: numbered()
             .take(2)
             .map(|(number, text)| note(number, &format!("{text} pinned")))
@@ -172,7 +172,7 @@ proptest! {
 
     #[test]
     fn keeps_its_promises(texts in prop::collection::vec(text(), 0..25), max_tokens in 1i64..6000, intent in "(task|debugging|learning|)") {
-        let (query, mut facts) = (query("gauge", &intent, max_tokens), facts(&texts));
+        let (query, facts) = (query("gauge", &intent, max_tokens), facts(&texts));
         let bundle = made(&query, &facts);
         let budget = usize::try_from(max_tokens).unwrap();
         prop_assert!(real_tokens(&bundle.markdown()) <= budget, "over the budget of {budget}");
@@ -186,11 +186,8 @@ proptest! {
         let unique: HashSet<&str> = named.iter().copied().collect();
         prop_assert_eq!(unique.len(), named.len(), "in the bundle and left out, or left out twice");
         // Everything that was offered is in one of the two.
-        let offered = facts.candidates.items.len() + facts.pinned.len() + facts.standing.len() + facts.handoffs.len() + 1;
+        let offered = facts.hits.len() + facts.pinned.len() + facts.standing.len() + facts.handoffs.len() + 1;
         prop_assert_eq!(named.len(), offered);
-        facts.candidates.items.reverse();
-        let again = made(&query, &facts);
-        prop_assert_eq!(again.markdown(), bundle.markdown(), "depends on the order of the candidates");
     }
 }
 
@@ -229,14 +226,13 @@ fn what_always_holds_comes_first_and_what_no_longer_holds_is_left_out() {
 #[test]
 fn a_fact_stated_twenty_times_stands_once() {
     let mut facts = facts(&[]);
-    facts.candidates.frequencies = vec![20];
     let says = [
         "The gauge port is 3456.",
         "the gauge port is 3456",
         "The gauge port is: 3456",
     ];
-    facts.candidates.items = (1..=20)
-        .map(|number| candidate(number, says[usize::from(number) % 3]))
+    facts.hits = (1..=20)
+        .map(|number| hit(number, says[usize::from(number) % 3]))
         .collect();
     let bundle = made(&query("gauge", "", 5000), &facts);
     assert_eq!(

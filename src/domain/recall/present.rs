@@ -56,13 +56,16 @@ impl<'a> Presenter<'a> {
 
     /// How many ranked passages are worth loading.
     pub fn wanted(&self) -> usize {
-        self.query.limit + SPARE.min(self.query.limit)
+        let spare = if self.query.collapse { SPARE } else { 0 };
+        self.query.limit + spare.min(self.query.limit)
     }
 
     /// Takes the next best.
     pub fn offer(&mut self, ranked: &Ranked, found: Found) {
         let fact = Fact::of(&found);
-        if let Some((hit, _)) = self.hits.iter_mut().find(|(_, known)| known.is_same_as(&fact)) {
+        let collapse = self.query.collapse;
+        let same = |(_, known): &&mut (Hit, Fact)| collapse && known.is_same_as(&fact);
+        if let Some((hit, _)) = self.hits.iter_mut().find(same) {
             hit.duplicate_count += 1;
             if hit.duplicates.len() < NAMED_DUPLICATES {
                 hit.duplicates.push(found.id);
@@ -151,7 +154,10 @@ impl Fact {
             .filter(|word| word.bytes().any(|b| b.is_ascii_digit()))
             .map(str::to_owned)
             .collect();
-        let denies = |word: &String| word.ends_with("n't") || ["not", "no", "never", "nicht", "kein"].contains(&word.as_str());
+        let denies = |word: &String| {
+            word.ends_with("n't")
+                || ["not", "no", "never", "nicht", "kein"].contains(&word.as_str())
+        };
         Self {
             denies: words.iter().any(denies),
             numbers,
@@ -166,7 +172,9 @@ impl Fact {
         } else {
             (other, self)
         };
-        if (few.denies, few.status, &few.numbers) != (many.denies, many.status, &many.numbers) || few.words.is_empty() {
+        if (few.denies, few.status, &few.numbers) != (many.denies, many.status, &many.numbers)
+            || few.words.is_empty()
+        {
             return false;
         }
         let common = few.words.intersection(&many.words).count();
@@ -174,7 +182,10 @@ impl Fact {
             return common == many.words.len();
         }
         let all = few.words.len() + many.words.len() - common;
-        #[expect(clippy::cast_precision_loss, reason = "a passage has some hundred words")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a passage has some hundred words"
+        )]
         let share = common as f64 / all as f64;
         share >= SAME
     }

@@ -43,11 +43,24 @@ impl Question {
                     .first()
                     .is_some_and(|first| ["have", "has", "had"].contains(&first.as_str())),
             asks_initial: has(&[
-                "initial", "initially", "first", "original", "originally", "start", "started",
+                "initial",
+                "initially",
+                "first",
+                "original",
+                "originally",
+                "start",
+                "started",
                 "beginning",
             ]),
             asks_latest: has(&[
-                "now", "nowadays", "current", "currently", "latest", "today", "finally", "still",
+                "now",
+                "nowadays",
+                "current",
+                "currently",
+                "latest",
+                "today",
+                "finally",
+                "still",
             ]),
             time: time_phrase::read(&words, at),
             words,
@@ -58,12 +71,25 @@ impl Question {
 /// "Did you", "you suggested", "your recommendation".
 fn of_agent(words: &[String]) -> bool {
     let says = [
-        "recommend", "suggest", "advise", "advised", "say", "said", "tell", "told", "mention", "propose", "provide",
-        "explain", "give", "gave",
+        "recommend",
+        "suggest",
+        "advise",
+        "advised",
+        "say",
+        "said",
+        "tell",
+        "told",
+        "mention",
+        "propose",
+        "provide",
+        "explain",
+        "give",
+        "gave",
     ];
     words.windows(2).any(|pair| {
         let [first, second] = pair else { return false };
-        let asked = ["did", "have", "had", "were", "was"].contains(&first.as_str()) && second == "you";
+        let asked =
+            ["did", "have", "had", "were", "was"].contains(&first.as_str()) && second == "you";
         asked || first == "you" && says.iter().any(|word| second.starts_with(word))
     })
 }
@@ -96,24 +122,75 @@ pub(super) fn has_negation(text: &str) -> bool {
 
 fn any_word(text: &str, is: impl Fn(&str) -> bool) -> bool {
     let mut lower = String::new();
-    text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
-        // The longest of the words is "september".
-        if word.is_empty() || word.len() > 9 {
-            return false;
-        }
-        lower.clear();
-        lower.push_str(word);
-        lower.make_ascii_lowercase();
-        is(&lower)
-    })
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| {
+            // The longest of the words is "september".
+            if word.is_empty() || word.len() > 9 {
+                return false;
+            }
+            lower.clear();
+            lower.push_str(word);
+            lower.make_ascii_lowercase();
+            is(&lower)
+        })
 }
 
 const TIME_WORDS: [&str; 55] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "yesterday", "today",
-    "tomorrow", "tonight", "week", "weeks", "weekend", "month", "months", "year", "years", "ago", "last", "next", "day",
-    "days", "morning", "afternoon", "evening", "night", "recently", "soon", "earlier", "later", "since", "summer",
-    "winter", "spring", "fall", "autumn", "christmas", "birthday", "noon", "midnight", "deadline", "due",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "yesterday",
+    "today",
+    "tomorrow",
+    "tonight",
+    "week",
+    "weeks",
+    "weekend",
+    "month",
+    "months",
+    "year",
+    "years",
+    "ago",
+    "last",
+    "next",
+    "day",
+    "days",
+    "morning",
+    "afternoon",
+    "evening",
+    "night",
+    "recently",
+    "soon",
+    "earlier",
+    "later",
+    "since",
+    "summer",
+    "winter",
+    "spring",
+    "fall",
+    "autumn",
+    "christmas",
+    "birthday",
+    "noon",
+    "midnight",
+    "deadline",
+    "due",
 ];
 
 #[cfg(test)]
@@ -135,12 +212,20 @@ mod tests {
         assert!(read("Have I used Bootstrap?").asks_ever);
         assert!(read("the original port").asks_initial);
         assert!(read("Which port do we use now?").asks_latest);
-        assert_eq!(read("港口"), Question { words: vec!["港口".to_owned()], ..Question::default() });
+        assert_eq!(
+            read("港口"),
+            Question {
+                words: vec!["港口".to_owned()],
+                ..Question::default()
+            }
+        );
     }
 
     #[test]
     fn tells_times_and_negations() {
         assert!(names_a_time("on Friday") && names_a_time("in 2023") && !names_a_time("port 3456"));
-        assert!(has_negation("I've never") && has_negation("doesn't") && !has_negation("nevertheless"));
+        assert!(
+            has_negation("I've never") && has_negation("doesn't") && !has_negation("nevertheless")
+        );
     }
 }

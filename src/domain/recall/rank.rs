@@ -15,22 +15,19 @@
 
 use std::collections::HashMap;
 
-use crate::domain::recall::signature::{Signature, term_hash};
+use crate::domain::recall::pool::{Pool, Row};
+use crate::domain::recall::signature::term_hash;
 use crate::domain::recall::weights::{Feature, WEIGHTS};
 use crate::domain::recall::{Question, RecallQuery};
 use crate::domain::terms::{self, QueryTerm};
-use crate::domain::{ActorType, EntityType, Timestamp};
+use crate::domain::{ActorType, EntityType};
 
-/// BM25's saturation of repeats; LEX2. 1.2 and 2.2 lose half a point.
-const K1: f64 = 1.6;
-/// BM25's share of length; LEX2. 0.5 and 0.85 lose a point.
-const B: f64 = 0.7;
+mod reading;
+
+use reading::{Reading, saturated};
+
 /// What the passages around count, by their place: two before, one before, one after, two after; LEX2.
 const KERNEL: [(i32, f64); 4] = [(-2, 0.5), (-1, 0.5), (1, 0.2), (2, 0.25)];
-/// Up to this many terms a passage mixes with its neighbours in full, then by the square of the ratio; LEX2.
-const SHORT: f64 = 60.0;
-/// Query terms this close to each other stand together.
-const NEAR: usize = 3;
 /// Passages of a session that say what it is about.
 const SESSION_PASSAGES: usize = 3;
 /// What a name weighs as a word once it is understood as the speaker; LEX2.
@@ -40,48 +37,6 @@ const NAME_WEIGHT: f64 = 0.5;
 const MIN_COVERAGE: f64 = 0.25;
 /// In fewer passages than this, document frequencies say little, and the bar is lower in proportion.
 const MANY_PASSAGES: f64 = 200.0;
-
-/// What a store offers for a question: passages, how they follow each other, and the statistics to weigh them by.
-#[derive(Debug, Clone, Default)]
-pub struct Pool {
-    /// How many passages the tenant has.
-    pub passages: i64,
-    /// How many terms they have together.
-    pub words: i64,
-    /// The terms looked for, typing errors mended, and in how many of the tenant's passages each stands.
-    pub terms: Vec<(QueryTerm, i64)>,
-    /// The passages.
-    pub rows: Vec<Row>,
-}
-
-/// A passage, without its text.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// The store's number of it.
-    pub chunk: i64,
-    /// The entity's type and the store's number of it, which grows with insertion.
-    pub entity: (EntityType, i64),
-    /// Whether the entity begins with it.
-    pub opening: bool,
-    /// Its session.
-    pub session: Option<i64>,
-    /// When the entity happened.
-    pub ts: Timestamp,
-    /// Who said it, if anybody did.
-    pub voice: Option<ActorType>,
-    /// By which name, in lower case.
-    pub speaker: Option<String>,
-    /// Its terms.
-    pub signature: Signature,
-    /// The passage before it in its session, in `rows`.
-    pub before: Option<usize>,
-    /// The one after it.
-    pub after: Option<usize>,
-    /// Whether it may be a hit, or is only here for its neighbours.
-    pub shown: bool,
-    /// The decision that took its place.
-    pub successor: Option<i64>,
-}
 
 /// A hit before its text is loaded.
 #[derive(Debug, Clone)]
@@ -98,12 +53,30 @@ pub struct Ranked {
     pub features: Vec<(Feature, f64)>,
 }
 
+/// The values of a row's features, in the order of [`WEIGHTS`].
+pub type Features = [f64; WEIGHTS.len()];
+
+/// The features of every row that may be a hit: what the weights are learned from.
+pub fn features(query: &RecallQuery, pool: &Pool) -> Vec<(usize, Features)> {
+    let scorer = Scorer::new(&query.question, pool);
+    let shown = pool.rows.iter().enumerate().filter(|(_, row)| row.shown);
+    shown
+        .filter_map(|(row, facts)| {
+            let words: f64 = scorer.matched(row).iter().map(|(_, share)| share).sum();
+            let found = words > 0.0 || scorer.fit(facts) > 0.0;
+            found.then(|| (row, scorer.features(row, facts, scorer.reading(row), words)))
+        })
+        .collect()
+}
+
 /// The best passage of each entity, best first.
 pub fn rank(query: &RecallQuery, pool: &Pool) -> Vec<Ranked> {
     let scorer = Scorer::new(&query.question, pool);
     let mut best: HashMap<(EntityType, i64), Ranked> = HashMap::new();
     for (row, facts) in pool.rows.iter().enumerate().filter(|(_, row)| row.shown) {
-        let Some(ranked) = scorer.score(row) else { continue };
+        let Some(ranked) = scorer.score(row) else {
+            continue;
+        };
         let better = |known: &Ranked| {
             let chunk = |at: usize| pool.rows.get(at).map(|row| std::cmp::Reverse(row.chunk));
             (ranked.score, chunk(row)) > (known.score, chunk(known.row))
@@ -120,7 +93,11 @@ pub fn rank(query: &RecallQuery, pool: &Pool) -> Vec<Ranked> {
     ranked.retain(|hit| hit.score >= query.min_score.unwrap_or(0.0));
     // Newer before older at the same score; type and sequence make the order total.
     let key = |hit: &Ranked| pool.rows.get(hit.row).map(|row| (row.ts, row.entity));
-    ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| key(b).cmp(&key(a))));
+    ranked.sort_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then_with(|| key(b).cmp(&key(a)))
+    });
     ranked
 }
 
@@ -136,7 +113,11 @@ fn is_relevant(query: &RecallQuery, pool: &Pool, ranked: &[Ranked]) -> bool {
 fn put_successors_first(best: &mut HashMap<(EntityType, i64), Ranked>, rows: &[Row]) {
     // The next float below would do, but shows as an equal score.
     const BELOW: f64 = 0.999;
-    let successor = |ranked: &Ranked| rows.get(ranked.row)?.successor.map(|seq| (EntityType::Decision, seq));
+    let successor = |ranked: &Ranked| {
+        rows.get(ranked.row)?
+            .successor
+            .map(|seq| (EntityType::Decision, seq))
+    };
     let mut superseded: Vec<_> = best
         .iter()
         .filter_map(|(entity, ranked)| Some((*entity, successor(ranked)?)))
@@ -146,8 +127,12 @@ fn put_successors_first(best: &mut HashMap<(EntityType, i64), Ranked>, rows: &[R
     superseded.sort_unstable_by(|a, b| b.cmp(a));
     for _ in 0..superseded.len().min(8) {
         for (old, new) in &superseded {
-            let Some(old_score) = best.get(old).map(|hit| hit.score) else { continue };
-            let Some(new_hit) = best.get_mut(new) else { continue };
+            let Some(old_score) = best.get(old).map(|hit| hit.score) else {
+                continue;
+            };
+            let Some(new_hit) = best.get_mut(new) else {
+                continue;
+            };
             if old_score >= new_hit.score {
                 new_hit.score = old_score;
                 if let Some(old_hit) = best.get_mut(old) {
@@ -158,20 +143,6 @@ fn put_successors_first(best: &mut HashMap<(EntityType, i64), Ranked>, rows: &[R
     }
 }
 
-/// A row as far as the question goes.
-#[derive(Debug, Default)]
-struct Reading {
-    /// How often each of the terms stands in it.
-    counts: Vec<f64>,
-    /// What the pairs of neighbouring terms that stand together are worth.
-    near: f64,
-    /// BM25 of the passage alone.
-    own: f64,
-    words: f64,
-    /// How far it mixes with its neighbours, 0 to 1.
-    openness: f64,
-}
-
 struct Scorer<'a> {
     pool: &'a Pool,
     question: &'a Question,
@@ -180,8 +151,7 @@ struct Scorer<'a> {
     worth: Vec<f64>,
     /// All of them together.
     total: f64,
-    /// The average length of a passage, and of one mixed with its neighbours.
-    average: f64,
+    /// The average length of a passage mixed with its neighbours.
     mixed_average: f64,
     readings: Vec<Reading>,
     sessions: HashMap<i64, f64>,
@@ -189,6 +159,8 @@ struct Scorer<'a> {
     speaker: Option<&'a str>,
     /// Each row's place in time among the rows, 0 the first and 1 the last.
     moments: Vec<f64>,
+    /// Whether there are both what people said and what agents and tools did.
+    mixed_voices: bool,
 }
 
 impl<'a> Scorer<'a> {
@@ -216,18 +188,29 @@ impl<'a> Scorer<'a> {
         let mut scorer = Self {
             pool,
             question,
-            total: worth.iter().sum(),
+            // Of a question that only names a time: nothing to divide, and nothing is.
+            total: worth.iter().sum::<f64>().max(f64::MIN_POSITIVE),
             terms,
             worth,
-            average,
             mixed_average: average,
             sessions: sessions(&pool.rows, &readings),
             speaker,
             moments: moments(&pool.rows),
+            mixed_voices: pool
+                .rows
+                .iter()
+                .any(|row| row.voice == Some(ActorType::Human))
+                && pool
+                    .rows
+                    .iter()
+                    .any(|row| row.voice.is_some_and(|voice| voice != ActorType::Human)),
             readings,
         };
         let rows = 0..pool.rows.len();
-        let mixed: f64 = rows.clone().map(|row| scorer.mix(row, |reading| reading.words)).sum();
+        let mixed: f64 = rows
+            .clone()
+            .map(|row| scorer.mix(row, |reading| reading.words))
+            .sum();
         let alone: f64 = rows.map(|row| scorer.reading(row).words).sum();
         scorer.mixed_average = average * if alone > 0.0 { mixed / alone } else { 1.0 };
         scorer
@@ -269,51 +252,80 @@ impl<'a> Scorer<'a> {
     fn score(&self, row: usize) -> Option<Ranked> {
         let facts = self.pool.rows.get(row)?;
         let own = self.reading(row);
-        if self.total <= 0.0 && self.question.time.is_none() {
+        let mut matched = self.matched(row);
+        let words: f64 = matched.iter().map(|(_, share)| share).sum();
+        if words <= 0.0 && self.fit(facts) <= 0.0 {
             return None;
         }
-        let total = self.total.max(f64::MIN_POSITIVE);
-        let length = self.mix(row, |reading| reading.words);
-        let mut matched = Vec::new();
-        let mut words = 0.0;
-        for (term, worth) in self.worth.iter().enumerate() {
-            let count = self.mix(row, |reading| reading.counts.get(term).copied().unwrap_or_default());
-            if count > 0.0 {
-                let share = worth * saturated(count, length, self.mixed_average) / total;
-                words += share;
-                matched.push((term, share));
-            }
-        }
-        let values = self.features(row, facts, own, words, total);
-        let score: f64 = values.iter().map(|(_, value)| value).sum();
+        let weighted = self
+            .features(row, facts, own, words)
+            .into_iter()
+            .zip(WEIGHTS)
+            .map(|(value, (feature, weight))| (feature, weight * value))
+            .filter(|(_, value)| *value != 0.0);
+        let features: Vec<(Feature, f64)> = weighted.collect();
+        let score: f64 = features.iter().map(|(_, value)| value).sum();
         if score <= 0.0 {
             return None;
         }
         matched.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let held = own.counts.iter().zip(&self.worth).filter(|(count, _)| **count > 0.0);
-        let coverage: f64 = held.map(|(_, worth)| worth).sum::<f64>() / total;
+        let held = own
+            .counts
+            .iter()
+            .zip(&self.worth)
+            .filter(|(count, _)| **count > 0.0);
+        let coverage = held.map(|(_, worth)| worth).sum::<f64>() / self.total;
         Some(Ranked {
             row,
             // What a score is made of has no bound above; shown it is easier to set a bar between 0 and 1.
             score: score / (1.0 + score),
-            coverage: if self.total > 0.0 { coverage } else { self.fit(facts) },
+            coverage: if self.worth.is_empty() {
+                self.fit(facts)
+            } else {
+                coverage
+            },
             matched: matched
                 .into_iter()
-                .filter_map(|(term, share)| Some((self.terms.get(term)?.term.clone(), share / words)))
+                .filter_map(|(term, share)| {
+                    Some((self.terms.get(term)?.term.clone(), share / words))
+                })
                 .collect(),
-            features: values.into_iter().map(|(feature, value)| (feature, value / score)).collect(),
+            features: features
+                .into_iter()
+                .map(|(feature, value)| (feature, value / score))
+                .collect(),
         })
     }
 
-    fn fit(&self, row: &Row) -> f64 {
-        self.question.time.as_ref().map_or(0.0, |time| time.fit(row.ts))
+    /// BM25 of each term in a row and around it, as a share of what the question is worth.
+    fn matched(&self, row: usize) -> Vec<(usize, f64)> {
+        let length = self.mix(row, |reading| reading.words);
+        let of = |(term, worth): (usize, &f64)| {
+            let count = self.mix(row, |reading| {
+                reading.counts.get(term).copied().unwrap_or_default()
+            });
+            (count > 0.0).then(|| {
+                (
+                    term,
+                    worth * saturated(count, length, self.mixed_average) / self.total,
+                )
+            })
+        };
+        self.worth.iter().enumerate().filter_map(of).collect()
     }
 
-    /// The weighted features that are there.
-    fn features(&self, row: usize, facts: &Row, own: &Reading, words: f64, total: f64) -> Vec<(Feature, f64)> {
+    fn fit(&self, row: &Row) -> f64 {
+        self.question
+            .time
+            .as_ref()
+            .map_or(0.0, |time| time.fit(row.ts))
+    }
+
+    /// The features of a row, in the order of the table, not yet weighted.
+    fn features(&self, row: usize, facts: &Row, own: &Reading, words: f64) -> Features {
         /// What a passage is worth for having happened at the time asked about, if it has none of the words.
         const MOMENT: f64 = 0.1;
-        let question = self.question;
+        let (question, total) = (self.question, self.total);
         let when = |is: bool| if is { words } else { 0.0 };
         let person = facts.voice == Some(ActorType::Human);
         let said_by = facts.speaker.as_deref();
@@ -327,78 +339,32 @@ impl<'a> Scorer<'a> {
             Feature::Near => own.near / total,
             Feature::Speaker => when(self.speaker.is_some() && said_by == self.speaker),
             Feature::Asker => when(question.first_person && person),
-            Feature::Opening => when(question.first_person && person && facts.opening),
+            Feature::Opening => when(self.mixed_voices && person && facts.opening),
             Feature::Agent => when(question.of_agent && facts.voice == Some(ActorType::Agent)),
             Feature::When => when(question.asks_when && facts.signature.names_a_time()),
             Feature::Answer => self.neighbour(row, -1).map_or(0.0, |before| {
-                let asks = self.pool.rows.get(before).is_some_and(|row| row.signature.ends_as_question());
-                if asks { self.reading(before).own / total } else { 0.0 }
+                let asks = self
+                    .pool
+                    .rows
+                    .get(before)
+                    .is_some_and(|row| row.signature.ends_as_question());
+                if asks {
+                    self.reading(before).own / total
+                } else {
+                    0.0
+                }
             }),
-            Feature::Asking => when(facts.signature.ends_as_question() && !(question.first_person && person)),
+            Feature::Asking => {
+                when(facts.signature.ends_as_question() && !(self.mixed_voices && person))
+            }
             Feature::Never => when(question.asks_ever && facts.signature.negates()),
             Feature::Early => when(question.asks_initial) * (1.0 - moment),
             Feature::Late => when(question.asks_latest) * moment,
             Feature::Time => self.fit(facts) * (words + MOMENT),
             Feature::Tool => when(facts.voice == Some(ActorType::Tool)),
         };
-        WEIGHTS
-            .iter()
-            .map(|(feature, weight)| (*feature, weight * value(*feature)))
-            .filter(|(_, value)| *value != 0.0)
-            .collect()
+        WEIGHTS.map(|(feature, _)| value(feature))
     }
-}
-
-impl Reading {
-    fn of(signature: &Signature, hashes: &[u32], worth: &[f64], average: f64) -> Self {
-        let mut counts = vec![0.0; hashes.len()];
-        let mut last: Vec<Option<usize>> = vec![None; hashes.len()];
-        let mut distance = vec![usize::MAX; hashes.len()];
-        for (place, hash) in signature.terms().enumerate() {
-            let Some(term) = hashes.iter().position(|known| *known == hash) else { continue };
-            if let Some(count) = counts.get_mut(term) {
-                *count += 1.0;
-            }
-            // The pair with the term before it in the question, and with the one after.
-            let mut meet = |pair: usize, other: usize| {
-                if let (Some(at), Some(known)) = (last.get(other).copied().flatten(), distance.get_mut(pair)) {
-                    *known = (*known).min(place - at);
-                }
-            };
-            if let Some(before) = term.checked_sub(1) {
-                meet(before, before);
-            }
-            meet(term, term + 1);
-            if let Some(slot) = last.get_mut(term) {
-                *slot = Some(place);
-            }
-        }
-        let words = count(signature.words());
-        let own = counts
-            .iter()
-            .zip(worth)
-            .filter(|(count, _)| **count > 0.0)
-            .map(|(count, worth)| worth * saturated(*count, words, average))
-            .sum();
-        let near = distance
-            .iter()
-            .zip(worth.iter().zip(worth.iter().skip(1)))
-            .filter(|(distance, _)| **distance <= NEAR)
-            .map(|(distance, (a, b))| a.min(*b) / count(*distance))
-            .sum();
-        Self {
-            counts,
-            near,
-            own,
-            words,
-            openness: (SHORT / words.max(1.0)).min(1.0).powi(2),
-        }
-    }
-}
-
-/// BM25's share of a term that occurs this often in a passage this long.
-fn saturated(count: f64, length: f64, average: f64) -> f64 {
-    count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length / average))
 }
 
 /// BM25's inverse document frequency. A term that no passage has is worth most: it is what the answer lacks.
@@ -456,3 +422,6 @@ fn float(count: i64) -> f64 {
 fn count(count: usize) -> f64 {
     count as f64
 }
+
+#[cfg(test)]
+mod tests;

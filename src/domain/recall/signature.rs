@@ -94,7 +94,7 @@ impl Signature {
 
 /// A term's place in a signature: FNV-1a, its halves folded together. Of 64 terms asked and 20,000 looked at, two are
 /// taken for one another once in 3,000 searches, and then a passage scores a word too high.
-pub fn term_hash(term: &str) -> u32 {
+pub(super) fn term_hash(term: &str) -> u32 {
     let hash = terms::fnv1a(term);
     // The cut is the point.
     u32::try_from((hash ^ (hash >> 32)) & u64::from(u32::MAX)).unwrap_or_default()
@@ -108,15 +108,26 @@ mod tests {
     #[test]
     fn holds_what_was_put_in() {
         let text = "Have we never moved the deadline to Friday?";
-        let chunk =
-            NewChunk::cut(ChunkField::Content, text, Timestamp::from_millis(0), &["x y".to_owned()]).remove(0);
+        let chunk = NewChunk::cut(
+            ChunkField::Content,
+            text,
+            Timestamp::from_millis(0),
+            &["x y".to_owned()],
+        )
+        .remove(0);
         let signature = Signature::stored(chunk.signature.bytes().to_vec()).unwrap();
         assert_eq!(signature, chunk.signature);
         assert_eq!(signature.words(), chunk.words);
         let hashes: Vec<u32> = chunk.terms.iter().map(|term| term_hash(term)).collect();
         assert_eq!(signature.terms().collect::<Vec<_>>(), hashes);
         assert!(signature.names_a_time() && signature.ends_as_question() && signature.negates());
-        let plain = NewChunk::cut(ChunkField::Content, "It moved.", Timestamp::from_millis(0), &[]).remove(0);
+        let plain = NewChunk::cut(
+            ChunkField::Content,
+            "It moved.",
+            Timestamp::from_millis(0),
+            &[],
+        )
+        .remove(0);
         let plain = &plain.signature;
         assert!(!plain.names_a_time() && !plain.ends_as_question() && !plain.negates());
     }

@@ -51,7 +51,12 @@ pub fn closest(typed: &str, known: impl Iterator<Item = (String, i64)>) -> Optio
 fn errors(a: &[u8], b: &[u8]) -> usize {
     let width = b.len() + 1;
     let mut rows = vec![vec![0; width]; a.len() + 1];
-    let at = |rows: &[Vec<usize>], i: usize, j: usize| rows.get(i).and_then(|row| row.get(j)).copied().unwrap_or(usize::MAX / 2);
+    let at = |rows: &[Vec<usize>], i: usize, j: usize| {
+        rows.get(i)
+            .and_then(|row| row.get(j))
+            .copied()
+            .unwrap_or(usize::MAX / 2)
+    };
     for i in 0..=a.len() {
         for j in 0..width {
             let value = if i == 0 || j == 0 {
@@ -79,7 +84,9 @@ mod tests {
     use super::*;
 
     fn mended(typed: &str, known: &[(&str, i64)]) -> Option<String> {
-        let known = known.iter().map(|(word, count)| ((*word).to_owned(), *count));
+        let known = known
+            .iter()
+            .map(|(word, count)| ((*word).to_owned(), *count));
         closest(typed, known).map(|(word, _)| word)
     }
 
@@ -92,22 +99,39 @@ mod tests {
             ("migraton", "migration"),
             ("rdeis", "redis"),
         ] {
-            assert_eq!(mended(typed, &[("other", 9), (word, 1)]).as_deref(), Some(word), "{typed}");
+            assert_eq!(
+                mended(typed, &[("other", 9), (word, 1)]).as_deref(),
+                Some(word),
+                "{typed}"
+            );
             let begins = beginnings(typed);
-            assert!(begins.iter().any(|begin| word.starts_with(begin)), "{typed}: {begins:?}");
+            assert!(
+                begins.iter().any(|begin| word.starts_with(begin)),
+                "{typed}: {begins:?}"
+            );
         }
     }
 
     #[test]
     fn leaves_what_is_too_far() {
         assert_eq!(mended("cache", &[("coach", 3), ("catches", 2)]), None);
-        assert!(beginnings("abc").is_empty() && beginnings("x2yz").is_empty() && beginnings("größe").is_empty());
+        assert!(
+            beginnings("abc").is_empty()
+                && beginnings("x2yz").is_empty()
+                && beginnings("größe").is_empty()
+        );
     }
 
     #[test]
     fn takes_the_nearer_then_the_more_frequent() {
-        assert_eq!(mended("deploymnt", &[("deployment", 1), ("deploy", 50)]).as_deref(), Some("deployment"));
-        assert_eq!(mended("pott", &[("port", 1), ("pool", 9), ("post", 4)]).as_deref(), Some("post"));
+        assert_eq!(
+            mended("deploymnt", &[("deployment", 1), ("deploy", 50)]).as_deref(),
+            Some("deployment")
+        );
+        assert_eq!(
+            mended("pott", &[("port", 1), ("pool", 9), ("post", 4)]).as_deref(),
+            Some("post")
+        );
         assert_eq!(errors(b"", b"ab"), 2);
     }
 }

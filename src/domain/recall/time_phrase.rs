@@ -37,7 +37,7 @@ impl TimeRange {
 }
 
 /// Reads the first phrase in the words of a question (in lower case), counted from `at`.
-pub fn read(words: &[String], at: Timestamp) -> Option<TimeRange> {
+pub(super) fn read(words: &[String], at: Timestamp) -> Option<TimeRange> {
     let (year, month, day, _) = at.date();
     let today = Date::new(year, month, day).ok()?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -50,7 +50,11 @@ pub fn read(words: &[String], at: Timestamp) -> Option<TimeRange> {
         Some(TimeRange {
             from: midnight(from),
             until: midnight(until),
-            spent: rest.iter().take(spent).map(|word| (*word).to_owned()).collect(),
+            spent: rest
+                .iter()
+                .take(spent)
+                .map(|word| (*word).to_owned())
+                .collect(),
         })
     })
 }
@@ -74,7 +78,10 @@ fn relative(words: &[&str], today: Date) -> Option<Found> {
         }
         ["last" | "this" | "past" | "previous", unit, ..] => {
             let last = i32::from(words.first() != Some(&"this"));
-            let monday = back(today, i32::from(today.weekday().to_monday_zero_offset()).days())?;
+            let monday = back(
+                today,
+                i32::from(today.weekday().to_monday_zero_offset()).days(),
+            )?;
             let first = today.first_of_month();
             let found = match *unit {
                 "week" => {
@@ -128,7 +135,15 @@ fn weekday(words: &[&str], before: Option<&str>, today: Date) -> Option<Found> {
     if before == Some("every") {
         return None;
     }
-    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let days = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+    ];
     let offset = i8::try_from(days.iter().position(|day| day == name)?).ok()?;
     let weekday = Weekday::from_monday_zero_offset(offset).ok()?;
     let day = today.nth_weekday(-1, weekday).ok()?;
@@ -140,7 +155,10 @@ fn absolute(words: &[&str], before: Option<&str>, today: Date) -> Option<Found> 
     let number = |at: usize, from: i16, to: i16| {
         let word = words.get(at)?;
         let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        digits.parse::<i16>().ok().filter(|n| (from..=to).contains(n))
+        digits
+            .parse::<i16>()
+            .ok()
+            .filter(|n| (from..=to).contains(n))
     };
     let year = |at| number(at, 1970, 2200);
     let day_of = |at| number(at, 1, 31);
@@ -162,7 +180,12 @@ fn absolute(words: &[&str], before: Option<&str>, today: Date) -> Option<Found> 
         if let Some(day) = day_of(1) {
             return one_day(year(2), month, day);
         }
-        let introduced = before.is_some_and(|word| ["in", "during", "of", "last", "since", "late", "early", "mid"].contains(&word));
+        let introduced = before.is_some_and(|word| {
+            [
+                "in", "during", "of", "last", "since", "late", "early", "mid",
+            ]
+            .contains(&word)
+        });
         let given = year(1);
         if given.is_none() && !introduced {
             return None;
@@ -192,7 +215,17 @@ fn latest(today: Date, of: impl Fn(i16) -> Option<Date>) -> Option<Date> {
 
 fn month(word: &str) -> Option<i8> {
     let names = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
         "december",
     ];
     let at = names
@@ -204,7 +237,8 @@ fn month(word: &str) -> Option<i8> {
 /// "2", "two", "a", "a couple of", "a few", and how many words that is.
 fn number(words: &[&str]) -> Option<(i32, usize)> {
     let small = [
-        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+        "twelve",
     ];
     match words {
         ["a", "couple", "of", ..] => Some((2, 3)),
@@ -231,7 +265,9 @@ fn forward(date: Date, span: Span) -> Option<Date> {
 
 fn midnight(date: Date) -> Timestamp {
     let zoned = date.to_zoned(jiff::tz::TimeZone::UTC);
-    zoned.map_or(Timestamp::MAX, |zoned| Timestamp::from_millis(zoned.timestamp().as_millisecond()))
+    zoned.map_or(Timestamp::MAX, |zoned| {
+        Timestamp::from_millis(zoned.timestamp().as_millisecond())
+    })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub enum Feature {
     Speaker,
     /// The question says "I", and a person said it.
     Asker,
-    /// The question says "I", and this is how a person began a message.
+    /// This is how a person began a message, where agents or tools answered.
     Opening,
     /// The question says "you", and the agent said it.
     Agent,
@@ -38,9 +38,6 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// How many there are.
-    pub const COUNT: usize = WEIGHTS.len();
-
     /// The name in a hit's `why`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,17 +63,17 @@ impl Feature {
 /// The table. Learned on conversations of `LoCoMo` and BEAM by coordinate ascent on rec@10 + MRR.
 pub const WEIGHTS: [(Feature, f64); 15] = [
     (Feature::Words, 1.0),
-    (Feature::Session, 0.8),
-    (Feature::Near, 1.15),
-    (Feature::Speaker, 1.6),
+    (Feature::Session, 1.05),
+    (Feature::Near, 0.8),
+    (Feature::Speaker, 1.55),
     (Feature::Asker, 0.95),
-    (Feature::Opening, 0.7),
+    (Feature::Opening, 1.1),
     (Feature::Agent, 1.6),
-    (Feature::When, 0.55),
-    (Feature::Answer, 0.25),
-    (Feature::Asking, -0.4),
-    (Feature::Never, 0.55),
-    (Feature::Early, 0.45),
+    (Feature::When, 0.7),
+    (Feature::Answer, 0.45),
+    (Feature::Asking, -0.5),
+    (Feature::Never, 0.6),
+    (Feature::Early, 0.5),
     (Feature::Late, 0.1),
     (Feature::Time, 0.5),
     (Feature::Tool, -0.2),

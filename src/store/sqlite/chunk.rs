@@ -52,7 +52,6 @@ impl super::Sqlite {
 pub(super) struct Passage {
     pub(super) entity_id: String,
     pub(super) entity_type: EntityType,
-    pub(super) entity_seq: i64,
     pub(super) field: ChunkField,
     pub(super) ordinal: u32,
     pub(super) ts: Timestamp,
@@ -116,7 +115,6 @@ pub(super) fn load_passage(
     Ok(Some(Passage {
         entity_id: id,
         entity_type,
-        entity_seq,
         field,
         ordinal,
         ts,

@@ -13,13 +13,15 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::Caller;
-use crate::domain::recall::{Found, Hit, Pool, Presenter, RecallFilter, RecallQuery, TimeRange, rank, spelling};
+use crate::domain::recall::{
+    Found, Hit, Pool, Presenter, RecallFilter, RecallQuery, TimeRange, features, rank, spelling,
+};
 use crate::domain::terms::QueryTerm;
 use crate::store::sqlite::chunk::load_passage;
 use crate::store::sqlite::passage::{indexed, quoted};
 use crate::store::sqlite::session::{self, session_no};
 use crate::store::sqlite::unit::{find, tenant_no};
-use crate::store::{StoreError, Wait};
+use crate::store::{RankedRow, StoreError, Wait};
 
 mod pool;
 
@@ -51,6 +53,49 @@ impl super::Sqlite {
             }
         })
     }
+
+    pub(in crate::store) fn recall_pool(
+        &self,
+        wait: Wait,
+        caller: &Caller,
+        query: &RecallQuery,
+    ) -> Result<Vec<RankedRow>, StoreError> {
+        self.read(wait, |connection| {
+            let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
+                return Ok(Vec::new());
+            };
+            let pool = pool(connection, tenant_no, caller, query)?;
+            let mut rows = Vec::new();
+            for (row, values) in features(query, &pool) {
+                let passage = pool
+                    .rows
+                    .get(row)
+                    .map(|row| load_passage(connection, row.chunk))
+                    .transpose()?;
+                rows.extend(passage.flatten().map(|passage| (passage.entity_id, values)));
+            }
+            Ok(rows)
+        })
+    }
+}
+
+/// The rows that a query is ranked over.
+fn pool(
+    connection: &Connection,
+    tenant_no: i64,
+    caller: &Caller,
+    query: &RecallQuery,
+) -> Result<Pool, StoreError> {
+    let Some(gate) = Gate::resolve(connection, tenant_no, caller, &query.filter)? else {
+        return Ok(Pool::default());
+    };
+    let mut pool = statistics(connection, tenant_no, query)?;
+    let mut chunks = first_scores(connection, tenant_no, &pool, &gate)?;
+    if let Some(time) = &query.question.time {
+        chunks.extend(of_time(connection, tenant_no, time)?);
+    }
+    pool.rows = pool::rows(connection, tenant_no, &gate, &chunks)?;
+    Ok(pool)
 }
 
 /// The best memories for a query.
@@ -60,19 +105,15 @@ pub(super) fn hits(
     caller: &Caller,
     query: &RecallQuery,
 ) -> Result<Vec<Hit>, StoreError> {
-    let Some(gate) = Gate::resolve(connection, tenant_no, caller, &query.filter)? else {
-        return Ok(Vec::new());
-    };
-    let mut pool = statistics(connection, tenant_no, query)?;
-    let mut chunks = first_scores(connection, tenant_no, &pool, &gate)?;
-    if let Some(time) = &query.question.time {
-        chunks.extend(of_time(connection, tenant_no, time)?);
-    }
-    pool.rows = pool::rows(connection, tenant_no, &gate, &chunks)?;
+    let pool = pool(connection, tenant_no, caller, query)?;
     let mut presenter = Presenter::new(query);
     for ranked in rank(query, &pool).iter().take(presenter.wanted()) {
-        let Some(row) = pool.rows.get(ranked.row) else { continue };
-        let Some(passage) = load_passage(connection, row.chunk)? else { continue };
+        let Some(row) = pool.rows.get(ranked.row) else {
+            continue;
+        };
+        let Some(passage) = load_passage(connection, row.chunk)? else {
+            continue;
+        };
         let found = Found {
             id: passage.entity_id,
             entity_type: passage.entity_type,
@@ -127,8 +168,8 @@ fn meant(
     typed: &str,
 ) -> rusqlite::Result<Option<(String, i64)>> {
     let mut known: Vec<(String, i64)> = Vec::new();
-    let mut statement =
-        connection.prepare_cached("select term, doc from term_row where term >= ?1 and term < ?2 limit ?3")?;
+    let mut statement = connection
+        .prepare_cached("select term, doc from term_row where term >= ?1 and term < ?2 limit ?3")?;
     for beginning in spelling::beginnings(typed) {
         let from = indexed(tenant_no, &beginning);
         // Terms of ASCII letters alone are wanted, which all sort before a DEL.
@@ -151,7 +192,12 @@ fn of_time(
     let mut statement = connection.prepare_cached(
         "select chunk_first from event where tenant_no = ?1 and ts >= ?2 and ts < ?3 order by ts desc, seq desc limit ?4",
     )?;
-    let range = params![tenant_no, time.from.millis(), time.until.millis(), MOST_OF_TIME];
+    let range = params![
+        tenant_no,
+        time.from.millis(),
+        time.until.millis(),
+        MOST_OF_TIME
+    ];
     statement.query_map(range, |row| row.get(0))?.collect()
 }
 

@@ -78,24 +78,34 @@ impl Building<'_> {
     fn add(&mut self, chunk: i64, shown: bool) -> Result<Option<usize>, StoreError> {
         if let Some(known) = self.of_chunk.get(&chunk).copied() {
             if shown && self.rows.get(known).is_some_and(|row| !row.shown) {
-                let passes = self.load(chunk)?.is_some_and(|(row, _, _)| self.gate.passes(&row)) && self.gate.tagged(self.connection, chunk)?;
+                let passes = self
+                    .load(chunk)?
+                    .is_some_and(|(row, _, _)| self.gate.passes(&row))
+                    && self.gate.tagged(self.connection, chunk)?;
                 if let Some(row) = self.rows.get_mut(known) {
                     row.shown = passes;
                 }
             }
             return Ok(Some(known));
         }
-        let Some((facts, entity_seq, signature)) = self.load(chunk)? else { return Ok(None) };
+        let Some((facts, entity_seq, signature)) = self.load(chunk)? else {
+            return Ok(None);
+        };
         if !self.gate.clears(&facts) {
             return Ok(None);
         }
-        let entity_type = EntityType::from_code(facts.entity_type).ok_or_else(|| damaged("entity type"))?;
+        let entity_type =
+            EntityType::from_code(facts.entity_type).ok_or_else(|| damaged("entity type"))?;
         let event = match entity_type {
             EntityType::Event => self.event(entity_seq)?,
             _ => None,
         };
         let (voice, speaker, opening) = match &event {
-            Some(event) => (event.voice, Some(event.speaker.clone()), event.first == chunk),
+            Some(event) => (
+                event.voice,
+                Some(event.speaker.clone()),
+                event.first == chunk,
+            ),
             None => (None, None, false),
         };
         let place = self.rows.len();
@@ -124,7 +134,9 @@ impl Building<'_> {
              from chunk c join signature s on s.seq = c.seq where c.seq = ?1",
         )?;
         statement
-            .query_row([chunk], |row| Ok((ChunkRow::read(row)?, row.get(6)?, row.get(7)?)))
+            .query_row([chunk], |row| {
+                Ok((ChunkRow::read(row)?, row.get(6)?, row.get(7)?))
+            })
             .optional()
     }
 
@@ -155,12 +167,18 @@ impl Building<'_> {
 
     /// Puts the events around a short candidate in and links them.
     fn surround(&mut self, place: usize) -> Result<(), StoreError> {
-        let Some(row) = self.rows.get(place) else { return Ok(()) };
-        let (EntityType::Event, seq) = row.entity else { return Ok(()) };
+        let Some(row) = self.rows.get(place) else {
+            return Ok(());
+        };
+        let (EntityType::Event, seq) = row.entity else {
+            return Ok(());
+        };
         if i64::try_from(row.signature.words()).unwrap_or(i64::MAX) > LONGEST_OPEN {
             return Ok(());
         }
-        let Some(event) = self.event(seq)? else { return Ok(()) };
+        let Some(event) = self.event(seq)? else {
+            return Ok(());
+        };
         let mut chain = self.neighbours(&event, seq, "<", "desc")?;
         chain.reverse();
         let middle = chain.len();
@@ -169,7 +187,9 @@ impl Building<'_> {
         let mut last: Option<usize> = None;
         for (at, seq) in chain.into_iter().enumerate() {
             let shown = at.abs_diff(middle) <= NEAR;
-            let Some(event) = self.event(seq)? else { continue };
+            let Some(event) = self.event(seq)? else {
+                continue;
+            };
             let first = self.add(event.first, shown)?;
             self.link(last, first);
             last = if event.count > 1 {
@@ -193,7 +213,13 @@ impl Building<'_> {
     }
 
     /// The events next to one in its session, the nearest first.
-    fn neighbours(&self, event: &EventRow, seq: i64, side: &str, order: &str) -> rusqlite::Result<Vec<i64>> {
+    fn neighbours(
+        &self,
+        event: &EventRow,
+        seq: i64,
+        side: &str,
+        order: &str,
+    ) -> rusqlite::Result<Vec<i64>> {
         let sql = format!(
             "select seq from event where tenant_no = ?1 and session_no = ?2 and (ts, seq) {side} (?3, ?4)
              order by ts {order}, seq {order} limit ?5"
@@ -209,11 +235,17 @@ impl Building<'_> {
         let mut room = LONGEST_CHAIN * self.rows.len();
         while let Some(row) = self.rows.get(next) {
             next += 1;
-            let (EntityType::Decision, seq) = row.entity else { continue };
+            let (EntityType::Decision, seq) = row.entity else {
+                continue;
+            };
             let sql = "select s.seq, s.chunk_first from decision d join decision s on s.tenant_no = d.tenant_no and s.id = d.superseded_by
                  where d.seq = ?1";
-            let found = find(self.connection, sql, [seq], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
-            let Some((successor, chunk)) = found else { continue };
+            let found = find(self.connection, sql, [seq], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            })?;
+            let Some((successor, chunk)) = found else {
+                continue;
+            };
             if let Some(row) = self.rows.get_mut(next - 1) {
                 row.successor = Some(successor);
             }

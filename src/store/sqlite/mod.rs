@@ -73,6 +73,7 @@ pub fn schema_version() -> i64 {
 pub struct Sqlite {
     mode: Mode,
     path: PathBuf,
+    frequencies: recall::Frequencies,
     // Tells other processes that the file is in use, until it is dropped.
     _presence: File,
 }
@@ -116,6 +117,7 @@ impl Sqlite {
         Ok(Self {
             mode,
             path,
+            frequencies: recall::Frequencies::default(),
             _presence: opened.presence,
         })
     }

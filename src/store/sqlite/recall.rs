@@ -23,10 +23,15 @@ use crate::store::sqlite::session::{self, session_no};
 use crate::store::sqlite::unit::{find, tenant_no};
 use crate::store::{RankedRow, StoreError, Wait};
 
+mod frequency;
 mod pool;
+
+pub(super) use frequency::Frequencies;
 
 /// Most rows that a first score looks at. From the ranking study: 1.5 µs a row.
 const MOST_ROWS: i64 = 5_000;
+/// Rows whose length is looked at, if enough of them pass the filters.
+const LOOKED_AT: usize = 600;
 /// Most terms that candidates come from. From the design.
 const MOST_TERMS: usize = 32;
 /// Passages that are ranked for what they say themselves. From the design; the study's top 100.
@@ -49,7 +54,7 @@ impl super::Sqlite {
         self.read(wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
                 None => Ok(Vec::new()),
-                Some(tenant_no) => hits(connection, tenant_no, caller, query),
+                Some(tenant_no) => hits(connection, tenant_no, caller, query, &self.frequencies),
             }
         })
     }
@@ -64,7 +69,7 @@ impl super::Sqlite {
             let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
                 return Ok(Vec::new());
             };
-            let pool = pool(connection, tenant_no, caller, query)?;
+            let pool = pool(connection, tenant_no, caller, query, &self.frequencies)?;
             let mut rows = Vec::new();
             for (row, values) in features(query, &pool) {
                 let passage = pool
@@ -85,11 +90,12 @@ fn pool(
     tenant_no: i64,
     caller: &Caller,
     query: &RecallQuery,
+    known: &Frequencies,
 ) -> Result<Pool, StoreError> {
     let Some(gate) = Gate::resolve(connection, tenant_no, caller, &query.filter)? else {
         return Ok(Pool::default());
     };
-    let mut pool = statistics(connection, tenant_no, query)?;
+    let mut pool = statistics(connection, tenant_no, query, known)?;
     let mut chunks = first_scores(connection, tenant_no, &pool, &gate)?;
     if let Some(time) = &query.question.time {
         chunks.extend(of_time(connection, tenant_no, time)?);
@@ -104,8 +110,9 @@ pub(super) fn hits(
     tenant_no: i64,
     caller: &Caller,
     query: &RecallQuery,
+    known: &Frequencies,
 ) -> Result<Vec<Hit>, StoreError> {
-    let pool = pool(connection, tenant_no, caller, query)?;
+    let pool = pool(connection, tenant_no, caller, query, known)?;
     let mut presenter = Presenter::new(query);
     for ranked in rank(query, &pool).iter().take(presenter.wanted()) {
         let Some(row) = pool.rows.get(ranked.row) else {
@@ -133,16 +140,15 @@ fn statistics(
     connection: &Connection,
     tenant_no: i64,
     query: &RecallQuery,
+    known: &Frequencies,
 ) -> rusqlite::Result<Pool> {
     let (passages, words) = connection
         .prepare_cached("select passages, words from tenant where tenant_no = ?1")?
         .query_row([tenant_no], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut statement = connection.prepare_cached("select doc from term_row where term = ?1")?;
     let mut found = Vec::with_capacity(query.terms.len());
     for term in &query.terms {
-        let mut rows = statement.query([indexed(tenant_no, &term.term)])?;
-        let frequency = rows.next()?.map_or(Ok(0), |row| row.get(0))?;
-        found.push((term.clone(), frequency));
+        let indexed = indexed(tenant_no, &term.term);
+        found.push((term.clone(), known.of(connection, indexed, passages)?));
     }
     for (term, frequency) in found.iter_mut().filter(|(_, frequency)| *frequency == 0) {
         if let Some((mended, count)) = meant(connection, tenant_no, &term.term)? {
@@ -305,62 +311,93 @@ impl ChunkRow {
 }
 
 /// The chunks that score best on the rare terms, best first, filtered, at most [`MOST_CANDIDATES`].
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+///
+/// A row of `chunk` is looked at for its length and for the filters, which costs more than its postings. So the rows
+/// are first put in the order they would have if all were of the same length, and looked at from the best on.
 fn first_scores(
     connection: &Connection,
     tenant_no: i64,
     pool: &Pool,
     gate: &Gate,
 ) -> Result<Vec<i64>, StoreError> {
-    let passages = pool.passages.max(1) as f64;
-    let average = (pool.words as f64 / passages).max(1.0);
+    let passages = float(pool.passages.max(1));
+    let average = (float(pool.words) / passages).max(1.0);
     let mut chunk = connection.prepare_cached(
         "select entity_type, session_no, project_no, ts, sensitivity, words from chunk where seq = ?1",
     )?;
-    // None: the row was looked at and is not to be shown.
-    let mut scores: HashMap<i64, Option<(f64, f64)>> = HashMap::new();
+    let mut ranked: Vec<(f64, i64)> = Vec::new();
+    for (looked_at, (_, seq, matches)) in roughly(connection, tenant_no, pool)?
+        .into_iter()
+        .enumerate()
+    {
+        if looked_at >= LOOKED_AT && ranked.len() >= MOST_CANDIDATES {
+            break;
+        }
+        let Some(row) = chunk.query_row([seq], ChunkRow::read).optional()? else {
+            // A search is not the place to fail for it.
+            tracing::error!(
+                seq,
+                "the index names a passage that is not there; run doctor"
+            );
+            continue;
+        };
+        if gate.passes(&row) && gate.tagged(connection, seq)? {
+            let norm = K1 * (1.0 - B + B * float(row.words) / average);
+            ranked.push((matches.iter().map(|found| found.score(norm)).sum(), seq));
+        }
+    }
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+    ranked.truncate(MOST_CANDIDATES);
+    Ok(ranked.into_iter().map(|(_, seq)| seq).collect())
+}
+
+/// A term in a row: what it is worth, and how often it stands there.
+#[derive(Debug, Clone, Copy)]
+struct Match {
+    worth: f64,
+    count: f64,
+}
+
+impl Match {
+    fn score(self, norm: f64) -> f64 {
+        self.worth * self.count * (K1 + 1.0) / (self.count + norm)
+    }
+}
+
+/// The rows that hold the rare terms, with those terms, in the order of their scores at the average length.
+fn roughly(
+    connection: &Connection,
+    tenant_no: i64,
+    pool: &Pool,
+) -> Result<Vec<(f64, i64, Vec<Match>)>, StoreError> {
+    let passages = float(pool.passages.max(1));
     let frequencies: Vec<i64> = pool.terms.iter().map(|(_, frequency)| *frequency).collect();
+    let mut rows: HashMap<i64, Vec<Match>> = HashMap::new();
     for (index, frequency) in chosen(&frequencies) {
         let Some((term, _)) = pool.terms.get(index) else {
             continue;
         };
-        let df = (frequency as f64).min(passages);
-        let idf = term.weight * (1.0 + (passages - df + 0.5) / (df + 0.5)).ln();
+        let df = float(frequency).min(passages);
+        let worth = term.weight * (1.0 + (passages - df + 0.5) / (df + 0.5)).ln();
         for (seq, count) in postings(connection, tenant_no, &term.term, frequency)? {
-            let slot = match scores.entry(seq) {
-                std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
-                std::collections::hash_map::Entry::Vacant(slot) => {
-                    let row = chunk.query_row([seq], ChunkRow::read).optional()?;
-                    if row.is_none() {
-                        // A search is not the place to fail for it.
-                        tracing::error!(
-                            seq,
-                            "the index names a passage that is not there; run doctor"
-                        );
-                    }
-                    let norm = |row: &ChunkRow| K1 * (1.0 - B + B * row.words as f64 / average);
-                    let shown = match row {
-                        Some(row) if gate.passes(&row) && gate.tagged(connection, seq)? => {
-                            Some((0.0, norm(&row)))
-                        }
-                        Some(_) | None => None,
-                    };
-                    slot.insert(shown)
-                }
-            };
-            if let Some((score, norm)) = slot {
-                let tf = count as f64;
-                *score += idf * tf * (K1 + 1.0) / (tf + *norm);
-            }
+            rows.entry(seq).or_default().push(Match {
+                worth,
+                count: float(count),
+            });
         }
     }
-    let mut ranked: Vec<(f64, i64)> = scores
+    let mut rough: Vec<(f64, i64, Vec<Match>)> = rows
         .into_iter()
-        .filter_map(|(seq, score)| Some((score?.0, seq)))
+        .map(|(seq, matches)| {
+            (
+                matches.iter().map(|found| found.score(K1)).sum(),
+                seq,
+                matches,
+            )
+        })
         .collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
-    ranked.truncate(MOST_CANDIDATES);
-    Ok(ranked.into_iter().map(|(_, seq)| seq).collect())
+    rough.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+    Ok(rough)
 }
 
 /// Which terms candidates come from: the rarest that occur, while their rows sum up to [`MOST_ROWS`]; the rarest
@@ -414,6 +451,11 @@ fn postings(
         }
     }
     Ok(found)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+fn float(count: i64) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]

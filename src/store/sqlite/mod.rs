@@ -56,6 +56,7 @@ mod published;
 mod readers;
 mod recall;
 mod rows;
+mod schema;
 mod session;
 mod stat;
 mod turn;
@@ -65,7 +66,7 @@ mod writer;
 
 /// The schema that this version reads and writes.
 pub fn schema_version() -> i64 {
-    file::schema_version()
+    schema::schema_version()
 }
 
 /// An open file.

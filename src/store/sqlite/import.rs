@@ -19,11 +19,14 @@ use crate::store::sqlite::unit::Unit;
 use crate::store::sqlite::{event, export};
 use crate::store::{Pending, StoreError};
 
+mod conclusion;
 mod entity;
 
+use conclusion::{one_principle, one_reflection};
 use entity::{one_decision, one_handoff, one_note};
 
 const DIFFERS: &str = "another one with this id is stored";
+const CHANGED_LATER: &str = "the stored one was changed later, or at the same time";
 const STORED: Verdict = Verdict::Stored;
 
 /// What becomes of a row.
@@ -53,6 +56,15 @@ impl Place<'_> {
         Ok(match self.how.mode {
             Mode::Skip | Mode::Merge => Verdict::Conflict(DIFFERS),
             Mode::Replace => Verdict::Stored,
+        })
+    }
+
+    /// The same for what may change: what was said last holds. `later` is whether that is the one that comes in.
+    fn taken_by_earlier(&self, same: bool, later: bool) -> Result<Verdict, StoreError> {
+        Ok(match self.taken(|| Ok(same))? {
+            Verdict::Conflict(_) if later => Verdict::Stored,
+            Verdict::Conflict(_) => Verdict::Conflict(CHANGED_LATER),
+            known => known,
         })
     }
 }
@@ -99,6 +111,8 @@ fn text_bytes(row: &ImportRow) -> usize {
         ImportRow::Handoff(handoff) => handoff.1.fields.bytes(),
         ImportRow::Decision(decision) => decision.1.statement.searchable().len(),
         ImportRow::Knowledge(note) => note.1.body.bytes(),
+        ImportRow::Reflection(reflection) => reflection.1.body.bytes(),
+        ImportRow::Principle(principle) => principle.1.body.bytes(),
     }
 }
 
@@ -149,6 +163,22 @@ fn import(
                 Kind::Knowledge,
                 new.id.to_string(),
                 one_note(unit, place, row, new)?,
+            )
+        }
+        ImportRow::Reflection(pair) => {
+            let (row, new) = &**pair;
+            (
+                Kind::Reflection,
+                new.id.to_string(),
+                one_reflection(unit, place, row, new)?,
+            )
+        }
+        ImportRow::Principle(pair) => {
+            let (row, new) = &**pair;
+            (
+                Kind::Principle,
+                new.id.to_string(),
+                one_principle(unit, place, row, new)?,
             )
         }
     };

@@ -19,7 +19,10 @@ use crate::store::{OpenError, Options};
 /// The way of a file to this version, one step for each schema. The files of a released one are out there, so a step
 /// that was released is never edited: whatever changes is a step of its own. Schema 1 was released, and
 /// `tests/fixtures` keeps a file of it.
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_init.sql"))];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001_init.sql")),
+    M::up(include_str!("migrations/0002_reflections.sql")),
+];
 
 /// The schema of this version.
 pub(super) fn schema_version() -> i64 {

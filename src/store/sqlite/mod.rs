@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 
 use crate::domain::{Stat, Timestamp};
+use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::Group;
 use crate::store::sqlite::published::Published;
 use crate::store::sqlite::readers::{Readers, within_transaction};
@@ -87,7 +88,7 @@ enum Mode {
         readers: Readers,
     },
     Command {
-        group: Mutex<Group>,
+        group: Mutex<(Group, Checkpointer)>,
         published: Arc<Published>,
     },
 }
@@ -106,14 +107,15 @@ impl Sqlite {
             Turn::open(&path).map_err(io)?,
             options.write_wait,
         );
+        let wal = examine::with_suffix(&path, "-wal");
         let mode = match options.role {
             Role::Server => Mode::Server {
                 readers: Readers::open(options)?,
-                writer: Writer::start(group, examine::with_suffix(&path, "-wal")).map_err(io)?,
+                writer: Writer::start(group, wal).map_err(io)?,
             },
             Role::Command => Mode::Command {
                 published: group.published(),
-                group: Mutex::new(group),
+                group: Mutex::new((group, Checkpointer::new(wal))),
             },
         };
         Ok(Self {
@@ -132,8 +134,12 @@ impl Sqlite {
         match &self.mode {
             Mode::Server { writer, .. } => writer.submit(bytes, work),
             Mode::Command { group, .. } => {
-                let mut group = group.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(Pending::done(group.run_one(work).wait()))
+                let mut held = group.lock().unwrap_or_else(PoisonError::into_inner);
+                let (group, checkpointer) = &mut *held;
+                let answer = group.run_one(work).wait();
+                // What was erased leaves the log by `scrub`, once for all of the command.
+                checkpointer.after_group(group.connection(), false);
+                Ok(Pending::done(answer))
             }
         }
     }
@@ -147,8 +153,8 @@ impl Sqlite {
         match &self.mode {
             Mode::Server { readers, .. } => readers.read(wait, read),
             Mode::Command { group, .. } => {
-                let group = group.lock().unwrap_or_else(PoisonError::into_inner);
-                within_transaction(group.connection(), read)
+                let held = group.lock().unwrap_or_else(PoisonError::into_inner);
+                within_transaction(held.0.connection(), read)
             }
         }
     }
@@ -193,8 +199,8 @@ impl Sqlite {
             // The writer does it by itself.
             Mode::Server { .. } => Ok(()),
             Mode::Command { group, .. } => {
-                let group = group.lock().unwrap_or_else(PoisonError::into_inner);
-                if checkpoint::truncate(group.connection()) {
+                let held = group.lock().unwrap_or_else(PoisonError::into_inner);
+                if checkpoint::truncate(held.0.connection()) {
                     Ok(())
                 } else {
                     Err(StoreError::Overloaded)

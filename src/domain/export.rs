@@ -19,8 +19,10 @@ pub use row::{
 
 /// The name of the format in the header.
 pub const FORMAT: &str = "agent-memory";
-/// The version that this one writes, and the newest it reads. It rises whenever there is something new that an older
-/// reader would refuse in the middle, having stored what stands above: 2 brought reflections and principles.
+/// The version that this one writes, and the newest it reads.
+///
+/// It rises whenever there is something new that an older reader would refuse in the middle, having stored what stands
+/// above: 2 brought reflections and principles.
 pub const VERSION: u32 = 2;
 /// Most rows of a page. From the contract.
 pub const PAGE_ROWS: usize = 1000;

@@ -88,7 +88,7 @@ enum Mode {
         readers: Readers,
     },
     Command {
-        group: Mutex<(Group, Checkpointer)>,
+        group: Box<Mutex<(Group, Checkpointer)>>,
         published: Arc<Published>,
     },
 }
@@ -115,7 +115,7 @@ impl Sqlite {
             },
             Role::Command => Mode::Command {
                 published: group.published(),
-                group: Mutex::new((group, Checkpointer::new(wal))),
+                group: Box::new(Mutex::new((group, Checkpointer::new(wal)))),
             },
         };
         Ok(Self {
@@ -320,5 +320,30 @@ mod testing {
             steps.push(row.get::<_, String>(3).unwrap());
         }
         steps.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_writes_much_keeps_the_log_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = testing::options(&dir, Role::Command);
+        let store = Sqlite::open(&options, Timestamp::from_millis(0)).unwrap();
+        let mut longest = 0;
+        for round in 0..64 {
+            let write = store.write(0, move |unit| {
+                let sql = "insert into artifact (tenant_no, id, event_seq, kind, bytes, meta, body)
+                     values (1, ?1, 1, 0, 0, '{}', hex(zeroblob(500000)))";
+                unit.execute(sql, [round])?;
+                Ok(())
+            });
+            write.unwrap().wait().unwrap();
+            longest = longest.max(std::fs::metadata(store.wal_path()).unwrap().len());
+        }
+        // 64 MB were written; the bound is 16 MB and a unit.
+        assert!(longest < 20_000_000, "{longest}");
     }
 }

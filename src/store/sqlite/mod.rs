@@ -333,11 +333,11 @@ mod tests {
         let options = testing::options(&dir, Role::Command);
         let store = Sqlite::open(&options, Timestamp::from_millis(0)).unwrap();
         let mut longest = 0;
-        for round in 0..64 {
+        for round in 0..64_u32 {
             let write = store.write(0, move |unit| {
                 let sql = "insert into artifact (tenant_no, id, event_seq, kind, bytes, meta, body)
                      values (1, ?1, 1, 0, 0, '{}', hex(zeroblob(500000)))";
-                unit.execute(sql, [round])?;
+                unit.execute(sql, [round.to_be_bytes()])?;
                 Ok(())
             });
             write.unwrap().wait().unwrap();

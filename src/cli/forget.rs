@@ -9,14 +9,16 @@ use clap::Args;
 
 use crate::cli::{Failure, Session, print_json};
 use crate::config::Global;
-use crate::domain::{DecisionId, EventId, HandoffId, Invalid, Name, NoteId};
+use crate::domain::{
+    DecisionId, EventId, HandoffId, Invalid, Name, NoteId, PrincipleId, ReflectionId,
+};
 use crate::service::Error;
 use crate::store::Slice;
 
 /// Flags of `forget`.
 #[derive(Debug, Args)]
 pub(super) struct ForgetArgs {
-    /// An id: evt_…, sh_…, dec_… or kn_…
+    /// An id: evt_…, sh_…, dec_…, kn_…, refl_… or prin_…
     #[arg(required_unless_present_any = ["session", "whole_tenant"])]
     id: Option<String>,
     /// Forget this session with all it holds
@@ -84,8 +86,13 @@ fn forget_one(session: &Session, id: &str) -> anyhow::Result<()> {
         services.forget_decision(caller, DecisionId::parse("ID", id)?)?
     } else if id.starts_with(NoteId::PREFIX) {
         services.forget_note(caller, NoteId::parse("ID", id)?)?
+    } else if id.starts_with(ReflectionId::PREFIX) {
+        services.forget_reflection(caller, ReflectionId::parse("ID", id)?)?
+    } else if id.starts_with(PrincipleId::PREFIX) {
+        services.forget_principle(caller, PrincipleId::parse("ID", id)?)?
     } else {
-        return Err(Invalid::new("ID", "does not begin with evt_, sh_, dec_ or kn_").into());
+        let reason = "does not begin with evt_, sh_, dec_, kn_, refl_ or prin_";
+        return Err(Invalid::new("ID", reason).into());
     };
     Ok(pending.wait().map_err(Error::from)?)
 }

@@ -136,13 +136,15 @@ fn print(report: &ImportReport, out: &mut dyn Write) -> anyhow::Result<()> {
 
 fn words(counts: &Counts) -> String {
     format!(
-        "{} projects, {} sessions, {} events, {} artifacts, {} handoffs, {} decisions, {} notes",
+        "{} projects, {} sessions, {} events, {} artifacts, {} handoffs, {} decisions, {} notes, {} reflections, {} principles",
         counts.projects,
         counts.sessions,
         counts.events,
         counts.artifacts,
         counts.handoffs,
         counts.decisions,
-        counts.knowledge
+        counts.knowledge,
+        counts.reflections,
+        counts.principles
     )
 }

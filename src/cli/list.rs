@@ -14,6 +14,8 @@ use crate::domain::event::{Event, EventFilter};
 use crate::domain::handoff::{Handoff, HandoffFilter};
 use crate::domain::note::{Note, NoteFilter};
 use crate::domain::page::{List, Page, Paged};
+use crate::domain::principle::Principle;
+use crate::domain::reflection::Reflection;
 use crate::domain::{EventKind, Name};
 
 /// What to list.
@@ -23,6 +25,8 @@ enum What {
     Handoffs,
     Decisions,
     Knowledge,
+    Reflections,
+    Principles,
     Sessions,
     Projects,
 }
@@ -92,6 +96,14 @@ pub(super) fn run(global: &Global, args: &ListArgs, out: &mut dyn Write) -> anyh
             let rows = services.notes(caller, &NoteFilter::default(), &page(List::Notes)?)?;
             print(&session, "knowledge", &rows, out, note_line)
         }
+        What::Reflections => {
+            let rows = services.reflections(caller, &page(List::Reflections)?)?;
+            print(&session, "reflections", &rows, out, reflection_line)
+        }
+        What::Principles => {
+            let rows = services.principles(caller, &page(List::Principles)?)?;
+            print(&session, "principles", &rows, out, principle_line)
+        }
         What::Sessions => {
             let rows = services.sessions(caller, &page(List::Sessions)?)?;
             print(&session, "sessions", &rows, out, |row| {
@@ -134,6 +146,23 @@ fn decision_line(decision: &Decision) -> String {
 fn note_line(note: &Note) -> String {
     let text = one_line(&note.body.searchable(), 100);
     format!("{}  {}  {text}", note.note_id, note.created_at)
+}
+
+fn reflection_line(reflection: &Reflection) -> String {
+    let body = &reflection.body;
+    let (from, to) = (body.period_start.day(), body.ts().day());
+    let text = one_line(&body.searchable(), 100);
+    format!("{}  {from} to {to}  {text}", reflection.reflection_id)
+}
+
+fn principle_line(principle: &Principle) -> String {
+    let text = one_line(&principle.body.text, 100);
+    let (id, at, count) = (
+        principle.principle_id,
+        principle.updated_at,
+        principle.body.count,
+    );
+    format!("{id}  {at}  {count:4} times  {text}")
 }
 
 fn handoff_line(handoff: &Handoff) -> String {

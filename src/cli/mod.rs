@@ -65,7 +65,7 @@ enum Command {
     Recall(recall::RecallArgs),
     /// Pack what is relevant for a task into a budget of tokens
     Context(context::ContextArgs),
-    /// List events, handoffs, decisions, knowledge, sessions or projects
+    /// List events, handoffs, decisions, knowledge, reflections, principles, sessions or projects
     List(list::ListArgs),
     /// Show one thing by its id
     Show(show::ShowArgs),

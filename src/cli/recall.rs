@@ -17,7 +17,7 @@ pub(super) struct RecallArgs {
     /// What to look for, in plain words
     #[arg(required = true)]
     query: Vec<String>,
-    /// Only this type: event, handoff, decision or knowledge; may be repeated
+    /// Only this type: event, handoff, decision, knowledge, reflection or principle; may be repeated
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
     /// Only this project, and what has none

@@ -8,12 +8,14 @@ use clap::Args;
 
 use crate::cli::{Session, print_json};
 use crate::config::Global;
-use crate::domain::{ArtifactId, ChunkId, DecisionId, EventId, HandoffId, Invalid, NoteId};
+use crate::domain::{
+    ArtifactId, ChunkId, DecisionId, EventId, HandoffId, Invalid, NoteId, PrincipleId, ReflectionId,
+};
 
 /// Flags of `show`.
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// An id: evt_…, sh_…, dec_…, kn_…, chk_… or art_…
+    /// An id: evt_…, sh_…, dec_…, kn_…, refl_…, prin_…, chk_… or art_…
     id: String,
 }
 
@@ -36,6 +38,14 @@ pub(super) fn run(global: &Global, args: &ShowArgs, out: &mut dyn Write) -> anyh
     if starts(NoteId::PREFIX) {
         return print_json(out, &services.note(caller, NoteId::parse("ID", id)?)?);
     }
+    if starts(ReflectionId::PREFIX) {
+        let id = ReflectionId::parse("ID", id)?;
+        return print_json(out, &services.reflection(caller, id)?);
+    }
+    if starts(PrincipleId::PREFIX) {
+        let id = PrincipleId::parse("ID", id)?;
+        return print_json(out, &services.principle(caller, id)?);
+    }
     if starts(ChunkId::PREFIX) {
         return print_json(out, &services.chunk(caller, ChunkId::parse("ID", id)?)?);
     }
@@ -47,7 +57,7 @@ pub(super) fn run(global: &Global, args: &ShowArgs, out: &mut dyn Write) -> anyh
     }
     Err(Invalid::new(
         "ID",
-        "does not begin with evt_, sh_, dec_, kn_, chk_ or art_",
+        "does not begin with evt_, sh_, dec_, kn_, refl_, prin_, chk_ or art_",
     )
     .into())
 }

@@ -79,6 +79,12 @@ fn print_text(
     writeln!(out, "knowledge {}", sum(|stat| matches!(stat, Stat::Notes)))?;
     writeln!(
         out,
+        "concluded {} reflections, {} principles",
+        sum(|stat| matches!(stat, Stat::Reflections)),
+        sum(|stat| matches!(stat, Stat::Principles))
+    )?;
+    writeln!(
+        out,
         "sessions  {}",
         sum(|stat| matches!(stat, Stat::Sessions))
     )?;

@@ -157,6 +157,28 @@ impl Cleaner {
         Ok(clean)
     }
 
+    /// A list of texts that was cleaned before: as [`Cleaner::list`], but nothing is trimmed or dropped.
+    pub fn texts(
+        &mut self,
+        field: &str,
+        items: &[String],
+        most: usize,
+        most_bytes: usize,
+    ) -> Result<Vec<String>, Invalid> {
+        if items.len() > most {
+            return Err(Invalid::new(field, format!("holds more than {most} items")));
+        }
+        let items: Vec<_> = items.iter().map(|item| self.text(item)).collect();
+        let bad = |item: &String| item.is_empty() || item.len() > most_bytes;
+        match items.iter().position(bad) {
+            None => Ok(items),
+            Some(index) => Err(Invalid::new(
+                format!("{field}[{index}]"),
+                format!("is not 1 to {most_bytes} bytes"),
+            )),
+        }
+    }
+
     /// Tags.
     pub fn tags(&mut self, tags: &[String]) -> Result<Vec<String>, Invalid> {
         self.list("tags", tags, MAX_TAGS, MAX_TAG_BYTES)

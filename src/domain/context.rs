@@ -407,7 +407,7 @@ fn part_of(hit: &Hit) -> Part {
     match hit.entity_type {
         EntityType::Event | EntityType::Handoff => Part::Evidence,
         EntityType::Decision => Part::Decisions,
-        EntityType::Knowledge => Part::Knowledge,
+        EntityType::Knowledge | EntityType::Reflection | EntityType::Principle => Part::Knowledge,
     }
 }
 

@@ -6,19 +6,24 @@
 //! **Invariant:** a row is written and read by the same type, so that nothing is exported that an import does not know.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::domain::content::{Content, Fingerprint};
-use crate::domain::event::Actor;
-use crate::domain::{
-    ArtifactId, ArtifactKind, Channel, CompressionLevel, DecisionId, DecisionScope, DecisionStatus,
-    EventId, EventKind, HandoffId, Invalid, NoteId, Origin, Sensitivity, Timestamp,
+use crate::domain::content::Fingerprint;
+use crate::domain::{EventId, Invalid, Sensitivity, Timestamp};
+
+mod row;
+
+pub use row::{
+    ArtifactRow, DecisionRow, EventRow, HandoffRow, NoteRow, PrincipleRow, ProjectRow,
+    ReflectionRow, SessionRow,
 };
 
 /// The name of the format in the header.
 pub const FORMAT: &str = "agent-memory";
 /// The version that this one writes, and the newest it reads.
-pub const VERSION: u32 = 1;
+///
+/// It rises whenever there is something new that an older reader would refuse in the middle, having stored what stands
+/// above: 2 brought reflections and principles.
+pub const VERSION: u32 = 2;
 /// Most rows of a page. From the contract.
 pub const PAGE_ROWS: usize = 1000;
 /// Octets of text after which a page ends early: two pages wait for a client at most.
@@ -44,6 +49,10 @@ pub enum Kind {
     Decision,
     /// Knowledge notes.
     Knowledge,
+    /// Reflections.
+    Reflection,
+    /// Principles.
+    Principle,
 }
 
 /// How many of each kind.
@@ -64,6 +73,12 @@ pub struct Counts {
     pub decisions: u64,
     /// Knowledge notes.
     pub knowledge: u64,
+    /// Reflections; none before version 2.
+    #[serde(default)]
+    pub reflections: u64,
+    /// Principles; none before version 2.
+    #[serde(default)]
+    pub principles: u64,
 }
 
 impl Counts {
@@ -77,6 +92,8 @@ impl Counts {
             Kind::Handoff => &mut self.handoffs,
             Kind::Decision => &mut self.decisions,
             Kind::Knowledge => &mut self.knowledge,
+            Kind::Reflection => &mut self.reflections,
+            Kind::Principle => &mut self.principles,
         } += 1;
     }
 
@@ -89,6 +106,8 @@ impl Counts {
         self.handoffs += other.handoffs;
         self.decisions += other.decisions;
         self.knowledge += other.knowledge;
+        self.reflections += other.reflections;
+        self.principles += other.principles;
     }
 
     /// All of them together.
@@ -100,6 +119,8 @@ impl Counts {
             + self.handoffs
             + self.decisions
             + self.knowledge
+            + self.reflections
+            + self.principles
     }
 }
 
@@ -123,6 +144,10 @@ pub enum Line {
     Decision(DecisionRow),
     /// A knowledge note.
     Knowledge(NoteRow),
+    /// A reflection.
+    Reflection(ReflectionRow),
+    /// A principle.
+    Principle(PrincipleRow),
     /// The last.
     Trailer(Trailer),
 }
@@ -165,167 +190,6 @@ pub struct LeftOut {
     pub secret: u64,
 }
 
-/// A project.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in domain::session")]
-pub struct ProjectRow {
-    pub project_id: String,
-    pub tenant_id: String,
-    pub name: String,
-    pub aliases: Vec<String>,
-    pub created_at: Timestamp,
-}
-
-/// A session, without its counts, which follow from the rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in domain::session")]
-pub struct SessionRow {
-    pub session_id: String,
-    pub tenant_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub with_whom: Option<String>,
-    pub started_at: Timestamp,
-    pub last_seen_at: Timestamp,
-}
-
-/// An event; with an `artifact_id` its content is cut, and the next line has the whole.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in domain::event")]
-pub struct EventRow {
-    pub event_id: EventId,
-    pub tenant_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project_id: Option<String>,
-    pub session_id: String,
-    pub ts: Timestamp,
-    pub channel: Channel,
-    pub actor: Actor,
-    pub kind: EventKind,
-    pub sensitivity: Sensitivity,
-    pub tags: Vec<String>,
-    pub content: Content,
-    pub refs: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_id: Option<ArtifactId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-}
-
-/// A long text of the event before it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ArtifactRow {
-    /// Its id.
-    pub artifact_id: ArtifactId,
-    /// Its tenant.
-    pub tenant_id: String,
-    /// The event.
-    pub event_id: EventId,
-    /// What it is.
-    pub kind: ArtifactKind,
-    /// Octets of the whole.
-    pub bytes: usize,
-    /// Which part of the event's content it is.
-    pub meta: Value,
-    /// Where in the whole this part begins.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub offset: usize,
-    /// The whole, or this part of it.
-    pub text: String,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands a reference in"
-)]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
-}
-
-/// A handoff.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in domain::handoff")]
-pub struct HandoffRow {
-    pub handoff_id: HandoffId,
-    pub tenant_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project_id: Option<String>,
-    pub session_id: String,
-    pub with_whom: String,
-    pub experienced: String,
-    pub noticed: String,
-    pub learned: String,
-    pub story: String,
-    pub becoming: String,
-    pub remember: String,
-    pub significance: f64,
-    pub tags: Vec<String>,
-    pub sensitivity: Sensitivity,
-    pub origin: Origin,
-    pub compression_level: CompressionLevel,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub summary: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quick_ref: Option<String>,
-    pub created_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-}
-
-/// A decision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in domain::decision")]
-pub struct DecisionRow {
-    pub decision_id: DecisionId,
-    pub tenant_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project_id: Option<String>,
-    pub ts: Timestamp,
-    pub status: DecisionStatus,
-    pub scope: DecisionScope,
-    pub decision: String,
-    pub rationale: Vec<String>,
-    pub constraints: Vec<String>,
-    pub alternatives: Vec<String>,
-    pub consequences: Vec<String>,
-    pub refs: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub superseded_by: Option<DecisionId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-}
-
-/// A knowledge note.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in domain::note")]
-pub struct NoteRow {
-    pub note_id: NoteId,
-    pub tenant_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    pub content: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub with_whom: Option<String>,
-    pub source_handoffs: Vec<HandoffId>,
-    pub tags: Vec<String>,
-    pub confidence: f64,
-    pub pinned: bool,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-}
-
 /// What is exported one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -341,7 +205,14 @@ pub enum Stage {
     Decisions,
     /// Knowledge notes.
     Notes,
+    /// Reflections.
+    Reflections,
+    /// Principles.
+    Principles,
 }
+
+/// How many stages there are.
+pub const STAGES: usize = 8;
 
 impl Stage {
     /// The first.
@@ -355,7 +226,9 @@ impl Stage {
             Self::Events => Some(Self::Handoffs),
             Self::Handoffs => Some(Self::Decisions),
             Self::Decisions => Some(Self::Notes),
-            Self::Notes => None,
+            Self::Notes => Some(Self::Reflections),
+            Self::Reflections => Some(Self::Principles),
+            Self::Principles => None,
         }
     }
 }
@@ -366,7 +239,7 @@ pub struct Walk {
     /// The tenant's number, so that a tenant forgotten meanwhile is not taken for a new one of its name.
     pub tenant_no: i64,
     /// The last row of each stage, taken at the start.
-    pub marks: [i64; 6],
+    pub marks: [i64; STAGES],
     /// What is being read; none at the end.
     pub stage: Option<Stage>,
     /// The last row that was read of it.
@@ -400,33 +273,12 @@ pub fn read_fingerprint(text: &str) -> Result<Fingerprint, Invalid> {
         .map_err(|_| Invalid::new("fingerprint", "is not 32 lower-case hex digits"))
 }
 
-impl ArtifactRow {
-    /// This artifact in lines of bounded length.
-    pub fn parts(self) -> Vec<Self> {
-        if self.text.len() <= ARTIFACT_PART_BYTES {
-            return vec![self];
-        }
-        let mut parts = Vec::new();
-        let mut rest = self.text.as_str();
-        while !rest.is_empty() {
-            let cut = rest.floor_char_boundary(ARTIFACT_PART_BYTES);
-            let (text, left) = rest.split_at(cut);
-            parts.push(Self {
-                meta: self.meta.clone(),
-                tenant_id: self.tenant_id.clone(),
-                offset: self.text.len() - rest.len(),
-                text: text.to_owned(),
-                ..self
-            });
-            rest = left;
-        }
-        parts
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::domain::{ArtifactId, ArtifactKind};
 
     #[test]
     fn a_long_artifact_comes_in_parts_that_make_the_whole() {

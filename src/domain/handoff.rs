@@ -50,7 +50,11 @@ impl Fields {
     /// The text indexed as `field`.
     pub fn get(&self, field: ChunkField) -> &str {
         match field {
-            ChunkField::Content | ChunkField::Decision | ChunkField::Note => "",
+            ChunkField::Content
+            | ChunkField::Decision
+            | ChunkField::Note
+            | ChunkField::Reflection
+            | ChunkField::Principle => "",
             ChunkField::Experienced => &self.experienced,
             ChunkField::Noticed => &self.noticed,
             ChunkField::Learned => &self.learned,

@@ -101,6 +101,10 @@ ids! {
     BundleId "acb";
     /// Names a background job.
     JobId "job";
+    /// Names a reflection.
+    ReflectionId "refl";
+    /// Names a principle.
+    PrincipleId "prin";
 }
 
 impl ChunkId {

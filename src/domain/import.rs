@@ -17,12 +17,16 @@ use crate::domain::decision::{
 };
 use crate::domain::event::{self, Actor, Intake, NewEvent};
 use crate::domain::export::{
-    ArtifactRow, Counts, DecisionRow, EventRow, HandoffRow, NoteRow, ProjectRow, SessionRow,
-    read_fingerprint,
+    ArtifactRow, Counts, DecisionRow, EventRow, HandoffRow, NoteRow, PrincipleRow, ProjectRow,
+    ReflectionRow, SessionRow, read_fingerprint,
 };
 use crate::domain::handoff::{self, Fields, MAX_FIELD_BYTES, NewHandoff};
 use crate::domain::note::{self, MAX_SOURCES, NewNote, NoteBody};
+use crate::domain::principle::NewPrinciple;
+use crate::domain::reflection::NewReflection;
 use crate::domain::{DecisionStatus, Invalid, Name, TenantId};
+
+mod conclusion;
 
 /// Most other ids of a project.
 const MAX_ALIASES: usize = 64;
@@ -31,7 +35,8 @@ const MAX_ALIASES: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// The same is fine; another is reported, and the stored one stays. Of two notes the later changed one wins.
+    /// The same is fine; another is reported, and the stored one stays. Of two notes or principles the later changed one
+    /// wins.
     Merge,
     /// It is not looked at.
     Skip,
@@ -78,6 +83,10 @@ pub enum ImportRow {
     Decision(Box<(DecisionRow, NewDecision)>),
     /// A knowledge note.
     Knowledge(Box<(NoteRow, NewNote)>),
+    /// A reflection.
+    Reflection(Box<(ReflectionRow, NewReflection)>),
+    /// A principle.
+    Principle(Box<(PrincipleRow, NewPrinciple)>),
 }
 
 /// A row and where it stands.
@@ -133,27 +142,6 @@ impl Intaker<'_> {
         text.map(|text| self.name(field, text)).transpose()
     }
 
-    fn list(
-        &mut self,
-        field: &str,
-        items: &[String],
-        most: usize,
-        most_bytes: usize,
-    ) -> Result<Vec<String>, Invalid> {
-        if items.len() > most {
-            return Err(Invalid::new(field, format!("holds more than {most} items")));
-        }
-        let items: Vec<_> = items.iter().map(|item| self.cleaner.text(item)).collect();
-        let bad = |item: &String| item.is_empty() || item.len() > most_bytes;
-        match items.iter().position(bad) {
-            None => Ok(items),
-            Some(index) => Err(Invalid::new(
-                format!("{field}[{index}]"),
-                format!("is not 1 to {most_bytes} bytes"),
-            )),
-        }
-    }
-
     /// A project.
     ///
     /// # Errors
@@ -163,7 +151,9 @@ impl Intaker<'_> {
             project_id: self.name("project_id", &row.project_id)?,
             tenant_id: self.tenant.to_string(),
             name: self.name("name", &row.name)?,
-            aliases: self.list("aliases", &row.aliases, MAX_ALIASES, MAX_TAG_BYTES)?,
+            aliases: self
+                .cleaner
+                .texts("aliases", &row.aliases, MAX_ALIASES, MAX_TAG_BYTES)?,
             created_at: row.created_at,
         };
         Ok(self.line(line, ImportRow::Project(row)))
@@ -206,8 +196,12 @@ impl Intaker<'_> {
                 actor_type: row.actor.actor_type,
                 id: self.name("actor.id", &row.actor.id)?,
             },
-            tags: self.list("tags", &row.tags, MAX_TAGS, MAX_TAG_BYTES)?,
-            refs: self.list("refs", &row.refs, MAX_REFS, MAX_REF_BYTES)?,
+            tags: self
+                .cleaner
+                .texts("tags", &row.tags, MAX_TAGS, MAX_TAG_BYTES)?,
+            refs: self
+                .cleaner
+                .texts("refs", &row.refs, MAX_REFS, MAX_REF_BYTES)?,
             content,
             ..row
         };
@@ -313,7 +307,9 @@ impl Intaker<'_> {
             story: fields.story.clone(),
             becoming: fields.becoming.clone(),
             remember: fields.remember.clone(),
-            tags: self.list("tags", &row.tags, MAX_TAGS, MAX_TAG_BYTES)?,
+            tags: self
+                .cleaner
+                .texts("tags", &row.tags, MAX_TAGS, MAX_TAG_BYTES)?,
             summary: self.cleaner.text_opt(row.summary.as_deref()),
             quick_ref: self.cleaner.text_opt(row.quick_ref.as_deref()),
             ..row
@@ -364,15 +360,25 @@ impl Intaker<'_> {
         }
         let words = Statement {
             decision: self.cleaner.text(&row.decision),
-            rationale: self.list("rationale", &row.rationale, MAX_ITEMS, MAX_ITEM_BYTES)?,
-            constraints: self.list("constraints", &row.constraints, MAX_ITEMS, MAX_ITEM_BYTES)?,
-            alternatives: self.list(
+            rationale: self.cleaner.texts(
+                "rationale",
+                &row.rationale,
+                MAX_ITEMS,
+                MAX_ITEM_BYTES,
+            )?,
+            constraints: self.cleaner.texts(
+                "constraints",
+                &row.constraints,
+                MAX_ITEMS,
+                MAX_ITEM_BYTES,
+            )?,
+            alternatives: self.cleaner.texts(
                 "alternatives",
                 &row.alternatives,
                 MAX_ITEMS,
                 MAX_ITEM_BYTES,
             )?,
-            consequences: self.list(
+            consequences: self.cleaner.texts(
                 "consequences",
                 &row.consequences,
                 MAX_ITEMS,
@@ -390,7 +396,9 @@ impl Intaker<'_> {
             constraints: words.constraints.clone(),
             alternatives: words.alternatives.clone(),
             consequences: words.consequences.clone(),
-            refs: self.list("refs", &row.refs, MAX_REFS, MAX_REF_BYTES)?,
+            refs: self
+                .cleaner
+                .texts("refs", &row.refs, MAX_REFS, MAX_REF_BYTES)?,
             ..row
         };
         let new = NewDecision {
@@ -426,7 +434,9 @@ impl Intaker<'_> {
             title: self.cleaner.text_opt(row.title.as_deref()),
             content: self.cleaner.text(&row.content),
             with_whom: self.name_opt("with_whom", row.with_whom.as_deref())?,
-            tags: self.list("tags", &row.tags, MAX_TAGS, MAX_TAG_BYTES)?,
+            tags: self
+                .cleaner
+                .texts("tags", &row.tags, MAX_TAGS, MAX_TAG_BYTES)?,
             ..row
         };
         let body = NoteBody {

@@ -18,8 +18,10 @@ pub mod note;
 pub mod pack;
 pub mod page;
 pub mod passage;
+pub mod principle;
 pub mod recall;
 pub mod redact;
+pub mod reflection;
 pub mod session;
 pub mod stat;
 pub mod terms;
@@ -30,7 +32,10 @@ pub mod vocabulary;
 pub mod wake_up;
 
 pub use caller::{Caller, Via};
-pub use id::{ArtifactId, BundleId, ChunkId, DecisionId, EventId, HandoffId, JobId, NoteId};
+pub use id::{
+    ArtifactId, BundleId, ChunkId, DecisionId, EventId, HandoffId, JobId, NoteId, PrincipleId,
+    ReflectionId,
+};
 pub use invalid::Invalid;
 pub use name::{Name, TenantId};
 pub use passage::NewChunk;

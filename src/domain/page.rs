@@ -29,6 +29,10 @@ pub enum List {
     Decisions = 5,
     /// Knowledge notes.
     Notes = 6,
+    /// Reflections.
+    Reflections = 7,
+    /// Principles.
+    Principles = 8,
 }
 
 /// Oldest or newest first.

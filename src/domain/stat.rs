@@ -21,6 +21,10 @@ pub enum Stat {
     Decisions(DecisionStatus),
     /// Knowledge notes stored now.
     Notes,
+    /// Reflections stored now.
+    Reflections,
+    /// Principles stored now.
+    Principles,
     /// Sessions stored now.
     Sessions,
     /// Octets of text stored now.
@@ -38,6 +42,8 @@ impl Stat {
     pub fn all() -> Vec<Self> {
         let mut all = vec![
             Self::Notes,
+            Self::Reflections,
+            Self::Principles,
             Self::Sessions,
             Self::TextBytes,
             Self::Recalls,
@@ -68,6 +74,8 @@ impl Stat {
             Self::Handoffs(level) => ("handoffs", level.as_str()),
             Self::Decisions(status) => ("decisions", status.as_str()),
             Self::Notes => ("notes", ""),
+            Self::Reflections => ("reflections", ""),
+            Self::Principles => ("principles", ""),
             Self::Sessions => ("sessions", ""),
             Self::TextBytes => ("text_bytes", ""),
             Self::Redactions(kind) => ("redactions", kind.as_str()),
@@ -86,6 +94,8 @@ impl Stat {
             | Self::Handoffs(_)
             | Self::Decisions(_)
             | Self::Notes
+            | Self::Reflections
+            | Self::Principles
             | Self::Sessions
             | Self::TextBytes => false,
         }

@@ -107,6 +107,10 @@ fn label(field: ChunkField) -> &'static str {
         ChunkField::Story => "Story",
         ChunkField::Becoming => "Becoming",
         ChunkField::Remember => "Remember",
-        ChunkField::Content | ChunkField::Decision | ChunkField::Note => "",
+        ChunkField::Content
+        | ChunkField::Decision
+        | ChunkField::Note
+        | ChunkField::Reflection
+        | ChunkField::Principle => "",
     }
 }

@@ -160,6 +160,10 @@ vocabulary! {
         Decision = 2 "decision",
         /// A knowledge note.
         Knowledge = 3 "knowledge",
+        /// A reflection on a period.
+        Reflection = 4 "reflection",
+        /// What recurs in the identity thread.
+        Principle = 5 "principle",
     }
     /// The parts of an entity that are indexed on their own.
     ChunkField {
@@ -181,6 +185,10 @@ vocabulary! {
         Decision = 7 "decision",
         /// A note with its title.
         Note = 8 "note",
+        /// A reflection with its insights.
+        Reflection = 9 "reflection",
+        /// A principle.
+        Principle = 10 "principle",
     }
     /// Work that goes on after its answer.
     JobType {

@@ -12,13 +12,18 @@ use serde::Serialize;
 use crate::domain::decision::Decision;
 use crate::domain::handoff::{Fields, Handoff, IdentityStatement};
 use crate::domain::note::Note;
-use crate::domain::{
-    CompressionLevel, DecisionId, DecisionScope, HandoffId, Name, NoteId, Timestamp, token,
-};
+use crate::domain::principle::Principle;
+use crate::domain::reflection::Reflection;
+use crate::domain::{CompressionLevel, Timestamp, token};
 
+mod answer;
 mod query;
 mod text;
 
+pub use answer::{
+    Brief, Conclusions, DecisionBrief, Layers, Metadata, NoteBrief, PrincipleBrief, Recent,
+    ReflectionBrief, WakeUp,
+};
 pub use query::{Layer, WakeUpQuery};
 
 /// Tokens of `context` when none are asked for.
@@ -37,10 +42,16 @@ pub const MAX_RECENT: u32 = 20;
 pub const MAX_PROGRESSIVE: u32 = 20;
 /// Most decisions, and most notes.
 pub const MAX_STANDING: u32 = 10;
-/// Shares of the array budget, in this order; *progressive* gets what is left.
+/// Most principles; a few lines that always hold.
+pub const MAX_PRINCIPLES: u32 = 10;
+/// Most reflections; the older ones are there by recall.
+pub const MAX_REFLECTIONS: u32 = 3;
+/// Shares of the array budget, in this order; *recent* gets what is left of its share, *progressive* what is left.
 const IDENTITY_BYTES: usize = 1_536;
 const DECISION_BYTES: usize = 1_280;
 const NOTE_BYTES: usize = 1_280;
+const PRINCIPLE_BYTES: usize = 640;
+const REFLECTION_BYTES: usize = 640;
 const RECENT_BYTES: usize = 3_072;
 /// How much of an old handoff *progressive* shows when it has no shorter form yet, in bytes (about 60 tokens).
 const BRIEF_BYTES: usize = 240;
@@ -62,6 +73,10 @@ pub struct WakeUpFacts {
     pub decisions: Vec<Decision>,
     /// Notes: pinned ones first, then the newest.
     pub notes: Vec<Note>,
+    /// Principles, last found again first.
+    pub principles: Vec<Principle>,
+    /// Reflections, newest first.
+    pub reflections: Vec<Reflection>,
 }
 
 /// Totals over a tenant's, project's or person's sessions.
@@ -77,120 +92,6 @@ pub struct Summary {
     pub last_at: Option<Timestamp>,
     /// The most frequent tags of handoffs, most frequent first.
     pub topics: Vec<String>,
-}
-
-/// A wake-up.
-#[derive(Debug, Clone, Serialize)]
-pub struct WakeUp {
-    /// The last handoff, whole.
-    pub last_handoff: Option<Handoff>,
-    /// The newest identity statements, oldest first.
-    pub identity_thread: Vec<IdentityStatement>,
-    /// Decisions that hold.
-    pub recent_decisions: Vec<DecisionBrief>,
-    /// Notes worth having at hand.
-    pub knowledge: Vec<NoteBrief>,
-    /// The layers that were asked for.
-    pub layers: Layers,
-    /// Whether there is no handoff yet to wake up to.
-    pub first_session: bool,
-    /// Tokens of `context`.
-    pub estimated_tokens: usize,
-    /// The text to put in the prompt (Markdown).
-    pub context: String,
-}
-
-/// The layers of a wake-up; one that was not asked for is absent.
-#[derive(Debug, Clone, Serialize)]
-pub struct Layers {
-    /// Counts and names.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Metadata>,
-    /// Conclusions; empty until consolidation draws some.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reflection: Option<Vec<serde_json::Value>>,
-    /// The last handoffs, newest first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub recent: Option<Vec<Recent>>,
-    /// Older handoffs in a shorter form.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub progressive: Option<Vec<Brief>>,
-}
-
-/// The *metadata* layer.
-#[derive(Debug, Clone, Serialize)]
-pub struct Metadata {
-    /// How many sessions.
-    pub sessions: i64,
-    /// How many handoffs.
-    pub handoffs: i64,
-    /// Since when.
-    pub first_at: Option<Timestamp>,
-    /// Until when.
-    pub last_at: Option<Timestamp>,
-    /// With whom lately.
-    pub with_whom: Vec<String>,
-    /// About what, by tag.
-    pub topics: Vec<String>,
-}
-
-/// A handoff of the *recent* layer.
-#[derive(Debug, Clone, Serialize)]
-pub struct Recent {
-    /// The handoff.
-    pub handoff_id: HandoffId,
-    /// Its session.
-    pub session_id: Name,
-    /// With whom.
-    pub with_whom: Name,
-    /// When.
-    pub created_at: Timestamp,
-    /// Its texts, cut only if they would not fit; `GET /handoffs/{id}` has the whole.
-    #[serde(flatten)]
-    pub fields: Fields,
-    /// Whether the texts were cut.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub truncated: bool,
-}
-
-/// A handoff of the *progressive* layer.
-#[derive(Debug, Clone, Serialize)]
-pub struct Brief {
-    /// The handoff.
-    pub handoff_id: HandoffId,
-    /// When.
-    pub created_at: Timestamp,
-    /// In which form it is shown.
-    pub form: CompressionLevel,
-    /// The form.
-    pub text: String,
-}
-
-/// A decision of a wake-up; `GET /decisions/{id}` has its reasons.
-#[derive(Debug, Clone, Serialize)]
-pub struct DecisionBrief {
-    /// The decision.
-    pub decision_id: DecisionId,
-    /// When it was made.
-    pub ts: Timestamp,
-    /// How far it reaches.
-    pub scope: DecisionScope,
-    /// What was decided.
-    pub decision: String,
-}
-
-/// A note of a wake-up; `GET /knowledge/{id}` has the whole.
-#[derive(Debug, Clone, Serialize)]
-pub struct NoteBrief {
-    /// The note.
-    pub note_id: NoteId,
-    /// Its heading.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// What it says.
-    pub content: String,
-    /// Whether it is always shown.
-    pub pinned: bool,
 }
 
 /// Puts a wake-up together.
@@ -211,15 +112,14 @@ pub fn assemble(query: &WakeUpQuery, facts: &WakeUpFacts) -> WakeUp {
         &mut room,
     );
     let knowledge = fill(facts.notes.iter().map(note_brief), NOTE_BYTES, &mut room);
+    let reflection = query
+        .has(Layer::Reflection)
+        .then(|| conclusions_of(facts, &mut room));
     let recent = query.has(Layer::Recent).then(|| {
-        fill(
-            facts
-                .recent
-                .iter()
-                .map(|handoff| recent_of(handoff, facts.recent.len())),
-            RECENT_BYTES,
-            &mut room,
-        )
+        let share = RECENT_BYTES.min(room);
+        let part = share / facts.recent.len().max(1);
+        let handoffs = facts.recent.iter().map(|handoff| recent_of(handoff, part));
+        fill(handoffs, share, &mut room)
     });
     let progressive = query.has(Layer::Progressive).then(|| {
         fill(
@@ -236,7 +136,7 @@ pub fn assemble(query: &WakeUpQuery, facts: &WakeUpFacts) -> WakeUp {
         knowledge,
         layers: Layers {
             metadata,
-            reflection: query.has(Layer::Reflection).then(Vec::new),
+            reflection,
             recent,
             progressive,
         },
@@ -273,6 +173,26 @@ fn metadata_of(facts: &WakeUpFacts, room: &mut usize) -> Metadata {
     }
 }
 
+fn conclusions_of(facts: &WakeUpFacts, room: &mut usize) -> Conclusions {
+    let principles = facts.principles.iter().map(|principle| PrincipleBrief {
+        principle_id: principle.principle_id,
+        text: clip(&principle.body.text, BRIEF_BYTES),
+        count: principle.body.count,
+        updated_at: principle.updated_at,
+    });
+    let reflections = facts.reflections.iter().map(|reflection| ReflectionBrief {
+        reflection_id: reflection.reflection_id,
+        period_start: reflection.body.period_start,
+        period_end: reflection.body.period_end,
+        session_count: reflection.body.session_count,
+        summary: clip(&reflection.body.summary, BRIEF_BYTES),
+    });
+    Conclusions {
+        principles: fill(principles, PRINCIPLE_BYTES, room),
+        reflections: fill(reflections, REFLECTION_BYTES, room),
+    }
+}
+
 fn decision_brief(decision: &Decision) -> DecisionBrief {
     DecisionBrief {
         decision_id: decision.decision_id,
@@ -298,9 +218,8 @@ fn clip_statement(statement: &IdentityStatement) -> IdentityStatement {
     }
 }
 
-fn recent_of(handoff: &Handoff, count: usize) -> Recent {
-    // JSON escapes and the fixed members take up to a quarter; six fields share the rest of one handoff's part.
-    let part = RECENT_BYTES / count.max(1);
+/// A handoff in `part` octets. JSON escapes and the fixed members take up to a quarter; six fields share the rest.
+fn recent_of(handoff: &Handoff, part: usize) -> Recent {
     let truncated = handoff.fields.bytes() > part * 3 / 4;
     let clip = |text: &str| {
         if truncated {
@@ -373,103 +292,4 @@ fn clip(text: &str, bytes: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{Origin, Sensitivity, TenantId};
-
-    fn handoff(day: i64, text: &str) -> Handoff {
-        Handoff {
-            handoff_id: HandoffId::from_bytes([1; 16]),
-            tenant_id: TenantId::default_tenant(),
-            project_id: None,
-            session_id: Name::stored("s".to_owned()),
-            with_whom: Name::stored("Ada".to_owned()),
-            fields: Fields {
-                learned: text.to_owned(),
-                remember: text.to_owned(),
-                ..Fields::default()
-            },
-            significance: 0.5,
-            tags: vec![],
-            sensitivity: Sensitivity::None,
-            origin: Origin::Agent,
-            compression_level: CompressionLevel::Full,
-            summary: None,
-            quick_ref: None,
-            created_at: Timestamp::from_millis(day * crate::domain::time::DAY_MS),
-        }
-    }
-
-    fn query(max_tokens: i64) -> WakeUpQuery {
-        WakeUpQuery::parse(None, None, None, None, None, Some(max_tokens)).unwrap()
-    }
-
-    fn statement(text: &str) -> IdentityStatement {
-        IdentityStatement {
-            handoff_id: HandoffId::from_bytes([1; 16]),
-            becoming: text.to_owned(),
-            significance: 0.5,
-            created_at: Timestamp::from_millis(0),
-        }
-    }
-
-    #[test]
-    fn nothing_remembered_is_an_empty_wake_up() {
-        let wake_up = assemble(&query(2000), &WakeUpFacts::default());
-        assert!(wake_up.first_session);
-        assert_eq!(
-            (wake_up.context.as_str(), wake_up.estimated_tokens),
-            ("", 0)
-        );
-    }
-
-    #[test]
-    fn stays_under_its_bounds_whatever_is_remembered() {
-        for size in [0, 10, 1_000, 60_000] {
-            let text = "naïve \"quoted\" 漢字 ".repeat(size / 20);
-            let facts = WakeUpFacts {
-                summary: Summary {
-                    sessions: 9,
-                    handoffs: 9,
-                    ..Summary::default()
-                },
-                people: vec!["Ada".repeat(100); 10],
-                recent: (0..20).map(|day| handoff(day, &text)).collect(),
-                older: (0..20).map(|day| handoff(day, &text)).collect(),
-                identity: (0..30).map(|_| statement(&text)).collect(),
-                ..WakeUpFacts::default()
-            };
-            for max_tokens in [1, 50, 100, 2_000] {
-                let wake_up = assemble(&query(max_tokens), &facts);
-                assert!(wake_up.estimated_tokens <= usize::try_from(max_tokens).unwrap());
-                let value = serde_json::to_value(&wake_up).unwrap();
-                let arrays = ["identity_thread", "recent_decisions", "knowledge"]
-                    .map(|key| value[key].to_string().len());
-                let layers = value["layers"].to_string().len();
-                assert!(
-                    arrays.iter().sum::<usize>() + layers <= MAX_ARRAYS_BYTES + 400,
-                    "{size}"
-                );
-                assert!(wake_up.identity_thread.len() <= MAX_IDENTITY);
-            }
-        }
-    }
-
-    #[test]
-    fn the_smallest_useful_budget_says_what_to_remember() {
-        let facts = WakeUpFacts {
-            summary: Summary {
-                sessions: 1,
-                handoffs: 1,
-                ..Summary::default()
-            },
-            recent: vec![handoff(0, "the port is 3456")],
-            ..WakeUpFacts::default()
-        };
-        assert!(
-            assemble(&query(60), &facts)
-                .context
-                .contains("the port is 3456")
-        );
-    }
-}
+mod tests;

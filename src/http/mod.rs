@@ -26,6 +26,7 @@ mod note;
 mod operate;
 mod problem;
 mod recall;
+mod reflection;
 mod request;
 mod session;
 mod wake_up;
@@ -105,6 +106,12 @@ pub const ROUTES: &[RouteLabel] = routes! {
     GET "/api/v1/knowledge/{id}";
     PATCH "/api/v1/knowledge/{id}";
     DELETE "/api/v1/knowledge/{id}";
+    GET "/api/v1/reflections";
+    GET "/api/v1/reflections/{id}";
+    DELETE "/api/v1/reflections/{id}";
+    GET "/api/v1/principles";
+    GET "/api/v1/principles/{id}";
+    DELETE "/api/v1/principles/{id}";
     GET "/api/v1/stats";
     GET "/api/v1/export/all";
     GET "/api/v1/export/thread";
@@ -126,6 +133,7 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(handoff::routes)
         .configure(decision::routes)
         .configure(note::routes)
+        .configure(reflection::routes)
         .configure(wake_up::routes)
         .configure(session::routes)
         .configure(recall::routes)

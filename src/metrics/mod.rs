@@ -280,6 +280,18 @@ fn memory_facts(body: &mut Body, stats: &BTreeMap<Stat, i64>) {
             Stat::Notes,
         ),
         (
+            "agent_memory_reflections",
+            Kind::Gauge,
+            "Reflections stored now.",
+            Stat::Reflections,
+        ),
+        (
+            "agent_memory_principles",
+            Kind::Gauge,
+            "Principles stored now.",
+            Stat::Principles,
+        ),
+        (
             "agent_memory_sessions",
             Kind::Gauge,
             "Sessions stored now.",

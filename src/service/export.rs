@@ -162,6 +162,8 @@ pub(super) fn kind(line: &Line) -> Option<Kind> {
         Line::Handoff(_) => Some(Kind::Handoff),
         Line::Decision(_) => Some(Kind::Decision),
         Line::Knowledge(_) => Some(Kind::Knowledge),
+        Line::Reflection(_) => Some(Kind::Reflection),
+        Line::Principle(_) => Some(Kind::Principle),
     }
 }
 

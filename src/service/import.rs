@@ -227,6 +227,8 @@ impl Import {
             Line::Handoff(row) => &row.tenant_id,
             Line::Decision(row) => &row.tenant_id,
             Line::Knowledge(row) => &row.tenant_id,
+            Line::Reflection(row) => &row.tenant_id,
+            Line::Principle(row) => &row.tenant_id,
         };
         if self.source.as_ref() == Some(tenant) {
             Ok(())
@@ -266,6 +268,8 @@ impl Import {
             Line::Handoff(row) => (Kind::Handoff, intaker.handoff(row, at)?),
             Line::Decision(row) => (Kind::Decision, intaker.decision(row, at)?),
             Line::Knowledge(row) => (Kind::Knowledge, intaker.knowledge(row, at)?),
+            Line::Reflection(row) => (Kind::Reflection, intaker.reflection(row, at)?),
+            Line::Principle(row) => (Kind::Principle, intaker.principle(row, at)?),
             Line::Header(_) | Line::Artifact(_) | Line::Trailer(_) => return Ok(None),
         };
         self.seen.add(kind);

@@ -25,6 +25,7 @@ mod import;
 mod note;
 mod operate;
 mod recall;
+mod reflection;
 mod session;
 mod wake_up;
 

@@ -23,6 +23,7 @@ use crate::domain::{
 };
 
 mod archive;
+mod conclusions;
 mod error;
 mod facts;
 mod ledger;

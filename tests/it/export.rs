@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::harness::{TestApp, id, made_id, texts};
+use crate::import::{import, principle, reflection, sealed};
 use crate::process::{command, wait_for};
 
 /// What a command printed; it has to go well.
@@ -109,6 +110,33 @@ pub(crate) fn fill(app: &TestApp) {
         &json!({"content": "plain", "project_id": "elsewhere"}),
     )
     .created();
+    let concluded = [
+        reflection(
+            2,
+            &json!({"insights": ["a \"gauge\" drifts", "漢字"], "themes": ["tides", "tür"]}),
+        ),
+        reflection(
+            1,
+            &json!({"sensitivity": "high", "summary": "a high conclusion"}),
+        ),
+        reflection(
+            3,
+            &json!({"sensitivity": "secret", "summary": "hushed", "session_count": 0}),
+        ),
+        principle(
+            2,
+            &json!({"source_handoffs": [made_id("sh", 1), made_id("sh", 7)], "count": 40}),
+        ),
+        principle(
+            1,
+            &json!({"sensitivity": "high", "source_handoffs": [], "updated_at": "2026-02-20T00:00:00.000Z"}),
+        ),
+        principle(
+            3,
+            &json!({"sensitivity": "secret", "text": "hushed, always"}),
+        ),
+    ];
+    import(app, "", &sealed(&concluded)).ok();
 }
 
 #[test]
@@ -125,7 +153,7 @@ fn an_export_has_a_header_every_row_and_a_trailer() {
     let header = &all[0];
     assert_eq!(
         header,
-        &json!({"type": "header", "format": "agent-memory", "version": 1, "tenant_id": "default",
+        &json!({"type": "header", "format": "agent-memory", "version": 2, "tenant_id": "default",
             "created_at": "2026-03-01T10:30:00.000Z", "schema": header["schema"], "up_to": "high"})
     );
     let trailer = all.last().unwrap();
@@ -137,7 +165,7 @@ fn an_export_has_a_header_every_row_and_a_trailer() {
     assert_eq!(
         trailer,
         &json!({"type": "trailer", "counts": {"projects": 2, "sessions": 5, "events": 5, "artifacts": 2, "handoffs": 2,
-            "decisions": 3, "knowledge": 2}, "left_out": {"secret": 2}, "sha256": digest})
+            "decisions": 3, "knowledge": 2, "reflections": 2, "principles": 2}, "left_out": {"secret": 4}, "sha256": digest})
     );
     let kinds: Vec<_> = all
         .iter()
@@ -152,6 +180,8 @@ fn an_export_has_a_header_every_row_and_a_trailer() {
         "handoff",
         "decision",
         "knowledge",
+        "reflection",
+        "principle",
         "trailer",
     ];
     let mut seen = kinds.clone();
@@ -173,9 +203,11 @@ fn an_export_has_a_header_every_row_and_a_trailer() {
         assert_eq!(line["event_id"], all[index - 1]["event_id"]);
     }
     assert!(!text.contains("a secret word") && !text.contains("hush"));
-    assert!(text.contains("a high word"));
+    assert!(text.contains("a high word") && text.contains("a high conclusion"));
     let open = app.get("/api/v1/export/all?channel=public").text();
-    assert!(open.contains("a low word") && !open.contains("a high word"));
+    assert!(open.contains("a low word") && open.contains("Principle 2"));
+    assert!(!open.contains("a high word") && !open.contains("a high conclusion"));
+    assert!(!open.contains("Principle 1"));
     assert_eq!(lines(&open).last().unwrap().get("left_out"), None);
 }
 
@@ -186,7 +218,7 @@ fn the_command_line_exports_what_is_secret_too() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("memory.jsonl");
     let said = cli(app.file(), &["export", "--out", out.to_str().unwrap()]);
-    assert_eq!(said, format!("23 rows in {}\n", out.display()));
+    assert_eq!(said, format!("29 rows in {}\n", out.display()));
     let text = fs::read_to_string(&out).unwrap();
     assert!(text.contains("a secret word") && text.contains("hush"));
     assert_eq!(

@@ -103,7 +103,10 @@ fn the_tutorial_of_the_older_interface_works() {
             "first-session"
           ]
         },
-        "reflection": [],
+        "reflection": {
+          "principles": [],
+          "reflections": []
+        },
         "recent": [
           {
             "handoff_id": "sh_…",

@@ -16,13 +16,13 @@ use crate::process::{Server, client, command, wait_for};
 const LINES: &[(&str, &str)] = &[("content-type", "application/x-ndjson")];
 
 #[track_caller]
-fn import(app: &TestApp, query: &str, export: &str) -> Answer {
+pub(crate) fn import(app: &TestApp, query: &str, export: &str) -> Answer {
     let path = format!("/api/v1/import{query}");
     app.send("POST", &path, LINES, Some(export.as_bytes()))
 }
 
 /// The whole of a memory, what is secret included.
-fn whole(app: &TestApp) -> String {
+pub(crate) fn whole(app: &TestApp) -> String {
     cli(app.file(), &["export"])
 }
 
@@ -34,9 +34,9 @@ fn plural(kind: &str) -> String {
 }
 
 /// Rows as an export with a header and a trailer that agrees.
-fn sealed(rows: &[Value]) -> String {
+pub(crate) fn sealed(rows: &[Value]) -> String {
     let mut counts = json!({"projects": 0, "sessions": 0, "events": 0, "artifacts": 0, "handoffs": 0, "decisions": 0,
-        "knowledge": 0});
+        "knowledge": 0, "reflections": 0, "principles": 0});
     let mut text = header(&json!({})) + "\n";
     for row in rows {
         let count = &mut counts[plural(row["type"].as_str().unwrap_or("event"))];
@@ -51,8 +51,8 @@ fn sealed(rows: &[Value]) -> String {
 }
 
 fn header(over: &Value) -> String {
-    let mut header = json!({"type": "header", "format": "agent-memory", "version": 1, "tenant_id": "default",
-        "created_at": "2026-03-01T09:30:00.000Z", "schema": 1, "up_to": "secret"});
+    let mut header = json!({"type": "header", "format": "agent-memory", "version": 2, "tenant_id": "default",
+        "created_at": "2026-03-01T09:30:00.000Z", "schema": 2, "up_to": "secret"});
     for (key, value) in over.as_object().unwrap() {
         header[key] = value.clone();
     }
@@ -64,6 +64,29 @@ fn note(number: u32, over: &Value) -> Value {
         json!({"type": "knowledge", "note_id": made_id("kn", number), "tenant_id": "default", "content": "plain",
             "source_handoffs": [], "tags": [], "confidence": 0.5, "pinned": false,
             "created_at": "2026-03-01T09:30:00.000Z", "updated_at": "2026-03-01T09:30:00.000Z"}),
+        over,
+    )
+}
+
+/// A reflection on a day, by number.
+pub(crate) fn reflection(number: u32, over: &Value) -> Value {
+    with(
+        json!({"type": "reflection", "reflection_id": made_id("refl", number), "tenant_id": "default",
+            "period_start": format!("2026-02-{number:02}T00:00:00.000Z"),
+            "period_end": format!("2026-02-{:02}T00:00:00.000Z", number + 1), "session_count": 2,
+            "summary": format!("On day {number} the gauges were set up."), "insights": [], "themes": [],
+            "sensitivity": "none", "created_at": "2026-03-01T09:30:00.000Z"}),
+        over,
+    )
+}
+
+/// A principle that was found on a day, by number.
+pub(crate) fn principle(number: u32, over: &Value) -> Value {
+    let ts = format!("2026-02-{number:02}T00:00:00.000Z");
+    with(
+        json!({"type": "principle", "principle_id": made_id("prin", number), "tenant_id": "default",
+            "text": format!("Principle {number}: measure first."), "source_handoffs": [made_id("sh", 1)], "count": 3,
+            "sensitivity": "none", "created_at": ts, "updated_at": ts}),
         over,
     )
 }
@@ -133,14 +156,18 @@ fn a_round_trip_gives_an_equal_export() {
         "/api/v1/handoffs",
         "/api/v1/decisions",
         "/api/v1/knowledge",
+        "/api/v1/reflections",
+        "/api/v1/principles",
         "/api/v1/identity-thread",
     ] {
         assert_eq!(new.get(path).ok(), old.get(path).ok(), "{path}");
     }
-    assert_eq!(
-        new.get("/api/v1/wake-up").ok()["layers"]["metadata"],
-        old.get("/api/v1/wake-up").ok()["layers"]["metadata"]
-    );
+    for layer in ["metadata", "reflection"] {
+        assert_eq!(
+            new.get("/api/v1/wake-up").ok()["layers"][layer],
+            old.get("/api/v1/wake-up").ok()["layers"][layer]
+        );
+    }
     assert_eq!(new.recall("Grüße"), old.recall("Grüße"));
     // The client's repetition is still one, and another body still a conflict.
     let again = json!({"decision_id": made_id("dec", 2), "decision": "WAL on", "consequences": ["three files"]});
@@ -184,8 +211,8 @@ fn a_tenant_is_copied_by_importing_it_elsewhere() {
         copy.replace("\"tenant_id\":\"copy\"", "\"tenant_id\":\"default\"")
             .lines()
             .skip(1)
-            .collect::<Vec<_>>()[..22],
-        export.lines().skip(1).collect::<Vec<_>>()[..22]
+            .collect::<Vec<_>>()[..28],
+        export.lines().skip(1).collect::<Vec<_>>()[..28]
     );
     is_sound(&app);
 }
@@ -205,6 +232,9 @@ fn a_mode_says_what_becomes_of_a_row_whose_id_is_taken() {
         decision(2, &json!({})),
         note(1, &json!({})),
         note(2, &json!({})),
+        reflection(1, &json!({})),
+        principle(1, &json!({})),
+        principle(2, &json!({})),
     ];
     let after = [
         with(
@@ -236,6 +266,15 @@ fn a_mode_says_what_becomes_of_a_row_whose_id_is_taken() {
             before[7].clone(),
             &json!({"content": "later", "updated_at": "2026-03-01T10:00:00.000Z"}),
         ),
+        with(
+            before[8].clone(),
+            &json!({"summary": "other", "sensitivity": "high", "created_at": "2026-03-01T10:00:00.000Z"}),
+        ),
+        with(before[9].clone(), &json!({"count": 4})),
+        with(
+            before[10].clone(),
+            &json!({"text": "later", "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-03-01T10:00:00.000Z"}),
+        ),
     ];
     for mode in ["merge", "skip", "replace"] {
         let app = TestApp::start();
@@ -254,15 +293,19 @@ fn a_mode_says_what_becomes_of_a_row_whose_id_is_taken() {
                     .iter()
                     .map(|one| one["line"].as_u64().unwrap())
                     .collect();
-                assert_eq!(lines, [2, 3, 4, 5, 7, 8], "{report}");
+                assert_eq!(lines, [2, 3, 4, 5, 7, 8, 10, 11], "{report}");
                 assert_eq!(report["conflicts"][2]["id"], made_id("evt", 1));
                 assert_eq!(report["stored"]["knowledge"], 1);
-                before[..7].iter().chain(&after[7..]).cloned().collect()
+                assert_eq!(report["stored"]["principles"], 1);
+                let merged = before[..7].iter().chain(&after[7..8]);
+                let merged = merged.chain(&before[8..10]).chain(&after[10..]);
+                merged.cloned().collect()
             }
             "skip" => {
                 assert_eq!(
                     report["unchanged"],
-                    json!({"projects": 1, "sessions": 1, "events": 1, "artifacts": 0, "handoffs": 1, "decisions": 2, "knowledge": 2})
+                    json!({"projects": 1, "sessions": 1, "events": 1, "artifacts": 0, "handoffs": 1, "decisions": 2, "knowledge": 2,
+                        "reflections": 1, "principles": 2})
                 );
                 before.to_vec()
             }
@@ -346,10 +389,20 @@ fn secrets_do_not_enter_by_an_import_either() {
         &sealed(&[
             event(1, &json!({"content": {"text": format!("use {key}")}})),
             note(1, &json!({"content": format!("it is {key}")})),
+            reflection(
+                1,
+                &json!({"summary": format!("it was {key}"), "insights": [key], "themes": [key]}),
+            ),
+            principle(1, &json!({"text": format!("always {key}")})),
         ]),
     )
     .ok();
-    assert_eq!(report["redacted"], 2);
+    assert_eq!(report["redacted"], 6);
+    let scrape = app.scrape();
+    assert_eq!(
+        scrape.value("agent_memory_redactions_total{kind=\"github_token\"}"),
+        6.0
+    );
     assert!(app.files_with(&key).is_empty());
     assert!(whole(&app).contains("[REDACTED:"));
 }
@@ -359,7 +412,7 @@ fn a_broken_export_is_refused_by_its_line() {
     let good = sealed(&[note(1, &json!({})), note(2, &json!({}))]);
     let all: Vec<&str> = good.lines().collect();
     let joined = |lines: &[&str]| lines.join("\n") + "\n";
-    let newer = header(&json!({"version": 2, "up_to": "dreams"}));
+    let newer = header(&json!({"version": 3, "up_to": "dreams"}));
     let foreign = header(&json!({"format": "other-memory"}));
     let stranger = note(1, &json!({"tenant_id": "stranger"})).to_string();
     let secret = format!("{{\"type\":\"ghp_{}\"}}", "aB3dE6gH9jK2".repeat(3));
@@ -444,6 +497,87 @@ fn a_broken_export_is_refused_by_its_line() {
             2,
             "superseded_by",
             sealed(&[decision(1, &json!({"superseded_by": made_id("dec", 2)}))]),
+        ),
+        (
+            422,
+            2,
+            "summary",
+            sealed(&[reflection(1, &json!({"summary": ""}))]),
+        ),
+        (
+            422,
+            3,
+            "period_end",
+            sealed(&[
+                reflection(1, &json!({})),
+                reflection(2, &json!({"period_end": "2026-02-02T00:00:00.000Z"})),
+            ]),
+        ),
+        (
+            422,
+            2,
+            "period_end",
+            sealed(&[reflection(
+                1,
+                &json!({"period_end": "2026-03-03T00:00:00.000Z"}),
+            )]),
+        ),
+        (
+            422,
+            2,
+            "insights[0]",
+            sealed(&[reflection(1, &json!({"insights": [""]}))]),
+        ),
+        (
+            422,
+            2,
+            "line",
+            sealed(&[reflection(1, &json!({"session_count": -1}))]),
+        ),
+        (
+            422,
+            2,
+            "line",
+            sealed(&[reflection(1, &json!({"sensitivity": "extreme"}))]),
+        ),
+        (
+            422,
+            2,
+            "line",
+            sealed(&[reflection(1, &json!({"reflection_id": made_id("prin", 1)}))]),
+        ),
+        (
+            422,
+            2,
+            "tenant_id",
+            sealed(&[reflection(1, &json!({"tenant_id": "stranger"}))]),
+        ),
+        (
+            422,
+            2,
+            "count",
+            sealed(&[principle(1, &json!({"count": 0}))]),
+        ),
+        (
+            422,
+            2,
+            "text",
+            sealed(&[principle(1, &json!({"text": " "}))]),
+        ),
+        (
+            422,
+            2,
+            "updated_at",
+            sealed(&[principle(
+                1,
+                &json!({"updated_at": "2026-01-01T00:00:00.000Z"}),
+            )]),
+        ),
+        (
+            422,
+            2,
+            "line",
+            sealed(&[principle(1, &json!({"colour": "red"}))]),
         ),
         (
             422,

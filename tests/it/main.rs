@@ -39,6 +39,7 @@ mod metrics;
 mod note;
 mod recall;
 mod redaction;
+mod reflection;
 mod session;
 mod stats;
 mod wake_up;
@@ -46,3 +47,4 @@ mod wake_up;
 // What lies beneath it: crashes, several processes, the rules of the house.
 mod crash;
 mod tidy;
+mod upgrade;

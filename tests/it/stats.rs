@@ -52,6 +52,8 @@ fn by_series(stats: &Value) -> BTreeMap<String, f64> {
             "decisions" => split("decisions_total", "status"),
             "redactions" => split("redactions_total", "kind"),
             "notes" => one("knowledge_notes_total"),
+            "reflections" => one("reflections"),
+            "principles" => one("principles"),
             "sessions" => one("sessions"),
             "text_bytes" => one("storage_bytes{type=\"text\"}"),
             "recalls" => one("recalls_total"),
@@ -157,6 +159,8 @@ fn a_tenants_stats_are_exact() {
         "superseded": 1
       },
       "notes": 2,
+      "reflections": 0,
+      "principles": 0,
       "sessions": 2,
       "text_bytes": 71,
       "redactions": {

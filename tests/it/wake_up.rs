@@ -55,7 +55,10 @@ fn an_empty_tenant_wakes_up_to_an_empty_memory() {
           "with_whom": [],
           "topics": []
         },
-        "reflection": [],
+        "reflection": {
+          "principles": [],
+          "reflections": []
+        },
         "recent": [],
         "progressive": []
       },

@@ -28,7 +28,7 @@ pub enum Part {
     Handoffs,
     /// Decisions that hold: those found, then the newest.
     Decisions,
-    /// Notes found.
+    /// Notes found, and what was concluded: reflections and principles.
     Knowledge,
     /// Events and older handoffs found.
     Evidence,
@@ -65,7 +65,7 @@ impl Part {
             Self::Standing => "Always",
             Self::Handoffs => "Last sessions",
             Self::Decisions => "Decisions that hold",
-            Self::Knowledge => "Notes",
+            Self::Knowledge => "Notes and conclusions",
             Self::Evidence => "From memory",
             Self::Session => "In this session",
         };

@@ -20,6 +20,7 @@ pub(super) fn context_of(
     if facts.recent.is_empty() || !query.has(Layer::Recent) {
         pack_decisions(&mut packer, facts);
         pack_notes(&mut packer, facts);
+        pack_conclusions(&mut packer, query, facts);
     }
     if query.has(Layer::Recent) {
         for (index, handoff) in facts.recent.iter().enumerate() {
@@ -38,6 +39,7 @@ pub(super) fn context_of(
                 pack_decisions(&mut packer, facts);
                 pack_notes(&mut packer, facts);
                 pack_identity(&mut packer, identity);
+                pack_conclusions(&mut packer, query, facts);
             }
         }
     }
@@ -114,6 +116,29 @@ fn pack_identity(packer: &mut Packer, identity: &[IdentityStatement]) {
                     12,
                 );
             }
+        }
+    });
+}
+
+/// The principles, a line each, and what the newest period came to.
+fn pack_conclusions(packer: &mut Packer, query: &WakeUpQuery, facts: &WakeUpFacts) {
+    if !query.has(Layer::Reflection) {
+        return;
+    }
+    packer.section("\n## Conclusions", |packer| {
+        for principle in &facts.principles {
+            let text = one_line(&clip(&principle.body.text, 200));
+            packer.passage("- ", &text, 6);
+        }
+        if let Some(newest) = facts.reflections.first() {
+            let body = &newest.body;
+            let label = format!(
+                "- {} to {}, {}: ",
+                body.period_start.day(),
+                body.ts().day(),
+                counted(i64::from(body.session_count), "session")
+            );
+            packer.passage(&label, &one_line(&clip(&body.summary, 600)), 12);
         }
     });
 }

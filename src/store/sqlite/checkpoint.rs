@@ -3,6 +3,9 @@
 //! A passive checkpoint when idle or beyond [`PASSIVE_FRAMES`]; a truncating one beyond [`TRUNCATE_BYTES`], and soon
 //! after something was forgotten, since its words stand in the log until then.
 //!
+//! A command has no writer thread, and there may be no server: it looks after each of its own units, so that an import
+//! of any size keeps the log bounded, but leaves a short log to whoever comes next.
+//!
 //! **Invariant:** nobody else checkpoints; a command process never does on closing.
 
 use std::path::PathBuf;

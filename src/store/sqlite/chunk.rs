@@ -12,7 +12,7 @@ use crate::domain::{
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::rows::read_list;
 use crate::store::sqlite::unit::{find, tenant_no};
-use crate::store::sqlite::{decision, handoff, note};
+use crate::store::sqlite::{decision, handoff, note, principle, reflection};
 use crate::store::{StoreError, Wait};
 
 impl super::Sqlite {
@@ -92,6 +92,8 @@ pub(super) fn load_passage(
         EntityType::Handoff => handoff::field_text(connection, entity_seq, field)?,
         EntityType::Decision => decision::text(connection, entity_seq)?,
         EntityType::Knowledge => note::text(connection, entity_seq)?,
+        EntityType::Reflection => reflection::text(connection, entity_seq)?,
+        EntityType::Principle => principle::text(connection, entity_seq)?,
     };
     let Some(EntityText {
         id,

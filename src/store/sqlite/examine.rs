@@ -65,6 +65,8 @@ const COUNTS: &str = "select 'events', kind, count(*) from event group by kind
      union all select 'handoffs', compression_level, count(*) from handoff group by compression_level
      union all select 'decisions', status, count(*) from decision group by status
      union all select 'notes', null, count(*) from note
+     union all select 'reflections', null, count(*) from reflection
+     union all select 'principles', null, count(*) from principle
      union all select 'sessions', null, count(*) from session
      union all select 'text_bytes', null,
          (select coalesce(sum(octet_length(content)), 0) from event)
@@ -72,6 +74,9 @@ const COUNTS: &str = "select 'events', kind, count(*) from event group by kind
          + (select coalesce(sum(octet_length(experienced || noticed || learned || story || becoming || remember
                || coalesce(summary, '') || coalesce(quick_ref, ''))), 0) from handoff)
          + (select coalesce(sum(octet_length(content || coalesce(title, ''))), 0) from note)
+         + (select coalesce(sum(octet_length(text)), 0) from principle)
+         + (select coalesce(sum(octet_length(summary)), 0) from reflection)
+         + (select coalesce(sum(octet_length(item.value)), 0) from reflection r, json_each(coalesce(r.insights, '[]')) item)
          + (select coalesce(sum(octet_length(decision)), 0) from decision)
          + (select coalesce(sum(octet_length(item.value)), 0) from decision d,
                json_each(json_array(d.rationale, d.constraints, d.alternatives, d.consequences)) list,
@@ -104,7 +109,8 @@ fn stat_rows(connection: &Connection) -> Result<Finding, StoreError> {
         "select count(*) from (
              select name, label, sum(value) as total from tenant_stat group by name, label
          ) t join stat s using (name, label)
-         where t.total <> s.value and s.name in ('events', 'handoffs', 'decisions', 'notes', 'sessions', 'text_bytes')",
+         where t.total <> s.value and s.name in ('events', 'handoffs', 'decisions', 'notes', 'reflections', 'principles',
+             'sessions', 'text_bytes')",
         [],
         |row| row.get(0),
     )?;
@@ -130,14 +136,17 @@ fn chunk_rows(connection: &Connection) -> Result<Finding, StoreError> {
     let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let expected = one(
         "select (select coalesce(sum(chunk_count), 0) from event) + (select coalesce(sum(chunk_count), 0) from handoff)
-              + (select coalesce(sum(chunk_count), 0) from decision) + (select coalesce(sum(chunk_count), 0) from note)",
+              + (select coalesce(sum(chunk_count), 0) from decision) + (select coalesce(sum(chunk_count), 0) from note)
+              + (select coalesce(sum(chunk_count), 0) from reflection) + (select coalesce(sum(chunk_count), 0) from principle)",
     )?;
     let found = one("select count(*) from chunk")?;
     let orphans = one(
         "select count(*) from chunk c where (c.entity_type = 0 and not exists (select 1 from event e where e.seq = c.entity_seq))
             or (c.entity_type = 1 and not exists (select 1 from handoff h where h.seq = c.entity_seq))
             or (c.entity_type = 2 and not exists (select 1 from decision d where d.seq = c.entity_seq))
-            or (c.entity_type = 3 and not exists (select 1 from note n where n.seq = c.entity_seq))",
+            or (c.entity_type = 3 and not exists (select 1 from note n where n.seq = c.entity_seq))
+            or (c.entity_type = 4 and not exists (select 1 from reflection r where r.seq = c.entity_seq))
+            or (c.entity_type = 5 and not exists (select 1 from principle p where p.seq = c.entity_seq))",
     )?;
     let drifted = one(
         "select count(*) from tenant t where (t.passages, t.words) is not

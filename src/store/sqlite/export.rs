@@ -9,17 +9,20 @@ use rusqlite::{Connection, Row};
 
 use crate::domain::export::{
     ArtifactRow, DecisionRow, EventRow, ExportPage, HandoffRow, Line, NoteRow, PAGE_BYTES,
-    PAGE_ROWS, ProjectRow, SessionRow, Stage, Walk,
+    PAGE_ROWS, PrincipleRow, ProjectRow, ReflectionRow, STAGES, SessionRow, Stage, Walk,
 };
-use crate::domain::{DecisionId, EventId, HandoffId, Name, NoteId, Sensitivity, TenantId};
+use crate::domain::{
+    DecisionId, EventId, HandoffId, Name, NoteId, PrincipleId, ReflectionId, Sensitivity, TenantId,
+};
 use crate::store::sqlite::unit::tenant_no;
-use crate::store::sqlite::{decision, event, handoff, note};
+use crate::store::sqlite::{decision, event, handoff, note, principle, reflection};
 use crate::store::{StoreError, Wait};
 
 mod row;
 
 use row::{
-    artifact, read_decision, read_event, read_handoff, read_note, read_project, read_session,
+    artifact, read_decision, read_event, read_handoff, read_note, read_principle, read_project,
+    read_reflection, read_session,
 };
 
 /// Rows of all tenants that a page looks at, at most: some milliseconds.
@@ -51,7 +54,7 @@ impl super::Sqlite {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(Walk {
                     tenant_no: 0,
-                    marks: [0; 6],
+                    marks: [0; STAGES],
                     stage: None,
                     after: 0,
                 });
@@ -69,6 +72,8 @@ impl super::Sqlite {
                     last("handoff", "seq")?,
                     last("decision", "seq")?,
                     last("note", "seq")?,
+                    last("reflection", "seq")?,
+                    last("principle", "seq")?,
                 ],
                 stage: Some(Stage::FIRST),
                 after: 0,
@@ -111,7 +116,16 @@ fn stretch(
     page: &mut ExportPage,
     bytes: &mut usize,
 ) -> Result<bool, StoreError> {
-    let [projects, sessions, events, handoffs, decisions, notes] = walk.marks;
+    let [
+        projects,
+        sessions,
+        events,
+        handoffs,
+        decisions,
+        notes,
+        reflections,
+        principles,
+    ] = walk.marks;
     let mark = match stage {
         Stage::Projects => projects,
         Stage::Sessions => sessions,
@@ -119,6 +133,8 @@ fn stretch(
         Stage::Handoffs => handoffs,
         Stage::Decisions => decisions,
         Stage::Notes => notes,
+        Stage::Reflections => reflections,
+        Stage::Principles => principles,
     };
     let upto = mark.min(walk.after.saturating_add(STRETCH));
     let mut statement = connection.prepare_cached(&walk_sql(stage))?;
@@ -165,6 +181,8 @@ fn columns(stage: Stage) -> (&'static str, &'static str, &'static str) {
         Stage::Handoffs => (handoff::COLUMNS, "h", "seq"),
         Stage::Decisions => (decision::COLUMNS, "d", "seq"),
         Stage::Notes => (note::COLUMNS, "n", "seq"),
+        Stage::Reflections => (reflection::COLUMNS, "r", "seq"),
+        Stage::Principles => (principle::COLUMNS, "p", "seq"),
     }
 }
 
@@ -211,6 +229,16 @@ fn read(
         Stage::Notes => {
             let (row, bytes) = read_note(row, tenant)?;
             (vec![Line::Knowledge(row)], bytes, Sensitivity::None)
+        }
+        Stage::Reflections => {
+            let (row, bytes) = read_reflection(row, tenant)?;
+            let sensitivity = row.sensitivity;
+            (vec![Line::Reflection(row)], bytes, sensitivity)
+        }
+        Stage::Principles => {
+            let (row, bytes) = read_principle(row, tenant)?;
+            let sensitivity = row.sensitivity;
+            (vec![Line::Principle(row)], bytes, sensitivity)
         }
     };
     Ok(Found {
@@ -329,6 +357,32 @@ pub(super) fn note_by_id(
         (tenant_no, id.bytes()),
         |row| read_note(row, tenant).map(|(row, _)| row),
     )
+}
+
+/// A reflection as it is exported.
+pub(super) fn reflection_by_id(
+    connection: &Connection,
+    tenant: &TenantId,
+    tenant_no: i64,
+    id: ReflectionId,
+) -> Result<Option<ReflectionRow>, StoreError> {
+    let params = (tenant_no, id.bytes());
+    one(connection, Stage::Reflections, "id", params, |row| {
+        read_reflection(row, tenant).map(|(row, _)| row)
+    })
+}
+
+/// A principle as it is exported.
+pub(super) fn principle_by_id(
+    connection: &Connection,
+    tenant: &TenantId,
+    tenant_no: i64,
+    id: PrincipleId,
+) -> Result<Option<PrincipleRow>, StoreError> {
+    let params = (tenant_no, id.bytes());
+    one(connection, Stage::Principles, "id", params, |row| {
+        read_principle(row, tenant).map(|(row, _)| row)
+    })
 }
 
 #[cfg(test)]

@@ -9,17 +9,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction};
-use rusqlite_migration::{HookError, M, Migrations};
+use rusqlite::{Connection, OpenFlags};
 
-use crate::domain::{Timestamp, terms};
+use crate::domain::Timestamp;
 use crate::store::sqlite::mount::refuse_network;
-use crate::store::sqlite::passage;
-use crate::store::sqlite::turn::{beside, lock_file, lock_until};
+use crate::store::sqlite::schema::{back_up, migrate, schema_version};
+use crate::store::sqlite::turn::{lock_file, lock_until};
 use crate::store::{Durability, OpenError, Options, Role};
 
 /// `AGMM`, in the header of every file of ours.
@@ -34,29 +33,8 @@ const LEAST_SQLITE: i32 = 3_051_003;
 const EXCLUSIVE_WAIT: Duration = Duration::from_secs(5);
 /// The net below the write turn, for locks that other programs hold.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(5);
-/// How many migrations there are.
-const SCHEMA_VERSION: i64 = 2;
 /// Statements kept prepared, a connection. From the design; there are fewer than this.
 pub(super) const CACHED_STATEMENTS: usize = 128;
-
-/// The way from an empty file to this version's schema. What was released is never edited.
-fn migrations() -> Vec<M<'static>> {
-    vec![
-        M::up(include_str!("migrations/0001_init.sql")),
-        M::up_with_hook(
-            include_str!("migrations/0003_signature.sql"),
-            |transaction: &Transaction<'_>| {
-                passage::fill_signatures(transaction)
-                    .map_err(|error| HookError::Hook(error.to_string()))
-            },
-        ),
-    ]
-}
-
-/// The schema of this version.
-pub(super) fn schema_version() -> i64 {
-    SCHEMA_VERSION
-}
 
 /// An open file: its read-write connection, and the lock that tells others somebody is here.
 #[derive(Debug)]
@@ -177,7 +155,8 @@ fn create_dir(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-fn create_file(path: &Path) -> io::Result<()> {
+/// An empty file that its owner alone may read.
+pub(super) fn create_file(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     #[cfg(unix)]
@@ -232,7 +211,7 @@ fn lock_shared(path: &Path, presence: &File) -> Result<(), OpenError> {
     clippy::disallowed_methods,
     reason = "the one place that opens a read-write connection"
 )]
-fn connect(path: &Path, options: &Options) -> Result<Connection, OpenError> {
+pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
@@ -252,7 +231,8 @@ fn connect(path: &Path, options: &Options) -> Result<Connection, OpenError> {
     open().map_err(|error| sqlite_refusal(path, &error))
 }
 
-fn sqlite_refusal(path: &Path, error: &rusqlite::Error) -> OpenError {
+/// What SQLite says against a file.
+pub(super) fn sqlite_refusal(path: &Path, error: &rusqlite::Error) -> OpenError {
     refuse(path, format!("SQLite cannot use it: {error}"))
 }
 
@@ -286,18 +266,29 @@ fn prepare(
         });
     }
     lock_exclusive(path, presence)?;
+    // Another process may have been faster.
+    let found: i64 = pragma(connection, "user_version").map_err(failed)?;
     if found == 0 {
         lay_out(connection).map_err(failed)?;
-    } else {
-        back_up(connection, path, found).map_err(failed)?;
+    } else if found < wanted {
+        back_up(connection, options, found)?;
     }
-    migrate(connection, migrations(), now)
-        .map_err(|error| refuse(path, format!("its migration failed: {error}")))?;
+    if found < wanted {
+        migrate(connection, now).map_err(|error| {
+            refuse(
+                path,
+                format!("its migration failed and changed nothing: {error}"),
+            )
+        })?;
+    }
     lock_shared(path, presence)?;
     check_layout(connection, path)
 }
 
-fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<T> {
+pub(super) fn pragma<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<T> {
     connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
@@ -305,6 +296,11 @@ fn lay_out(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "pragma page_size = {PAGE_BYTES}; pragma auto_vacuum = {AUTO_VACUUM}; pragma application_id = {APPLICATION_ID};"
     ))?;
+    keep_log(connection)
+}
+
+/// Gives a file a write-ahead log, which its header remembers.
+pub(super) fn keep_log(connection: &Connection) -> rusqlite::Result<()> {
     let _mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     Ok(())
@@ -331,32 +327,10 @@ fn check_layout(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     ))
 }
 
-/// A copy of the file as it is, `FILE.v1.bak` for schema 1.
-fn back_up(connection: &Connection, path: &Path, schema: i64) -> rusqlite::Result<PathBuf> {
-    let copy = beside(path, &format!("v{schema}.bak"));
-    if !copy.exists() {
-        connection.execute("vacuum into ?1", [copy.to_string_lossy()])?;
-    }
-    tracing::info!(backup = %copy.display(), "kept a copy before the migration");
-    Ok(copy)
-}
-
-fn migrate(
-    connection: &mut Connection,
-    migrations: Vec<M<'_>>,
-    now: Timestamp,
-) -> rusqlite_migration::Result<()> {
-    Migrations::new(migrations).to_latest(connection)?;
-    connection.execute(
-        "insert into store (only_row, created_at, terms_version, proved_at) values (1, ?1, ?2, ?1) on conflict do nothing",
-        (now.millis(), terms::TERMS_VERSION),
-    )?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sqlite::turn::beside;
 
     fn options(path: &Path, role: Role) -> Options {
         Options {
@@ -371,13 +345,6 @@ mod tests {
 
     fn now() -> Timestamp {
         Timestamp::from_millis(0)
-    }
-
-    #[test]
-    fn migrations_are_valid() {
-        let migrations = migrations();
-        assert_eq!(i64::try_from(migrations.len()), Ok(schema_version()));
-        Migrations::new(migrations).validate().unwrap();
     }
 
     #[test]
@@ -431,24 +398,5 @@ mod tests {
         drop(file);
         let error = open(&options(&path, Role::Server), now()).unwrap_err();
         assert!(error.to_string().contains("newer"), "{error}");
-    }
-
-    #[test]
-    fn an_older_schema_is_migrated_after_a_backup_and_only_when_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("m.db");
-        let mut file = open(&options(&path, Role::Server), now()).unwrap();
-        let mut next = migrations();
-        next.push(M::up("alter table store add column extra text"));
-        back_up(&file.connection, &path, schema_version()).unwrap();
-        migrate(&mut file.connection, next, now()).unwrap();
-        let version: i64 = pragma(&file.connection, "user_version").unwrap();
-        assert_eq!(version, schema_version() + 1);
-        assert!(beside(&path, &format!("v{}.bak", schema_version())).exists());
-        let other = lock_file(&path, "lock").unwrap();
-        assert!(
-            other.try_lock().is_err(),
-            "the open file is not marked as in use"
-        );
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::session::Job;
 use crate::domain::{JobId, JobType, Name, Sensitivity, Stat, TenantId, Timestamp};
 use crate::store::sqlite::session::{Delta, session_no, total};
 use crate::store::sqlite::unit::Unit;
-use crate::store::sqlite::{decision, event, handoff, note};
+use crate::store::sqlite::{decision, event, handoff, note, principle, reflection};
 use crate::store::{Pending, Slice, StoreError};
 
 /// How long one slice may hold the writer. From the contract.
@@ -111,9 +111,9 @@ fn open_job(
     Ok(Job { job_id, job_type })
 }
 
-/// Takes a tenant's decisions and notes out until the time is up.
+/// Takes a tenant's decisions, notes and conclusions out until the time is up.
 fn slice_ledger(unit: &mut Unit<'_>, tenant_no: i64, begun: Instant) -> Result<Slice, StoreError> {
-    let kinds: [(&str, Forget); 2] = [
+    let kinds: [(&str, Forget); 4] = [
         (
             "select seq from decision where tenant_no = ?1 limit 1",
             decision::forget,
@@ -121,6 +121,14 @@ fn slice_ledger(unit: &mut Unit<'_>, tenant_no: i64, begun: Instant) -> Result<S
         (
             "select seq from note where tenant_no = ?1 limit 1",
             note::forget,
+        ),
+        (
+            "select seq from reflection where tenant_no = ?1 limit 1",
+            reflection::forget,
+        ),
+        (
+            "select seq from principle where tenant_no = ?1 limit 1",
+            principle::forget,
         ),
     ];
     for (next, forget) in kinds {

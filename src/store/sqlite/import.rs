@@ -19,11 +19,14 @@ use crate::store::sqlite::unit::Unit;
 use crate::store::sqlite::{event, export};
 use crate::store::{Pending, StoreError};
 
+mod conclusion;
 mod entity;
 
+use conclusion::{one_principle, one_reflection};
 use entity::{one_decision, one_handoff, one_note};
 
 const DIFFERS: &str = "another one with this id is stored";
+const CHANGED_LATER: &str = "the stored one was changed later, or at the same time";
 const STORED: Verdict = Verdict::Stored;
 
 /// What becomes of a row.
@@ -53,6 +56,15 @@ impl Place<'_> {
         Ok(match self.how.mode {
             Mode::Skip | Mode::Merge => Verdict::Conflict(DIFFERS),
             Mode::Replace => Verdict::Stored,
+        })
+    }
+
+    /// The same for what may change: what was said last holds. `later` is whether that is the one that comes in.
+    fn taken_by_earlier(&self, same: bool, later: bool) -> Result<Verdict, StoreError> {
+        Ok(match self.taken(|| Ok(same))? {
+            Verdict::Conflict(_) if later => Verdict::Stored,
+            Verdict::Conflict(_) => Verdict::Conflict(CHANGED_LATER),
+            known => known,
         })
     }
 }
@@ -99,6 +111,34 @@ fn text_bytes(row: &ImportRow) -> usize {
         ImportRow::Handoff(handoff) => handoff.1.fields.bytes(),
         ImportRow::Decision(decision) => decision.1.statement.searchable().len(),
         ImportRow::Knowledge(note) => note.1.body.bytes(),
+        ImportRow::Reflection(reflection) => reflection.1.body.bytes(),
+        ImportRow::Principle(principle) => principle.1.body.bytes(),
+    }
+}
+
+fn kind(row: &ImportRow) -> Kind {
+    match row {
+        ImportRow::Project(_) => Kind::Project,
+        ImportRow::Session(_) => Kind::Session,
+        ImportRow::Event(_) => Kind::Event,
+        ImportRow::Handoff(_) => Kind::Handoff,
+        ImportRow::Decision(_) => Kind::Decision,
+        ImportRow::Knowledge(_) => Kind::Knowledge,
+        ImportRow::Reflection(_) => Kind::Reflection,
+        ImportRow::Principle(_) => Kind::Principle,
+    }
+}
+
+fn id(row: &ImportRow) -> String {
+    match row {
+        ImportRow::Project(row) => row.project_id.clone(),
+        ImportRow::Session(row) => row.session_id.clone(),
+        ImportRow::Event(pair) => pair.1.id.to_string(),
+        ImportRow::Handoff(pair) => pair.1.id.to_string(),
+        ImportRow::Decision(pair) => pair.1.id.to_string(),
+        ImportRow::Knowledge(pair) => pair.1.id.to_string(),
+        ImportRow::Reflection(pair) => pair.1.id.to_string(),
+        ImportRow::Principle(pair) => pair.1.id.to_string(),
     }
 }
 
@@ -108,55 +148,22 @@ fn import(
     line: &ImportLine,
     report: &mut SliceReport,
 ) -> Result<(), StoreError> {
-    let (kind, id, verdict) = match &line.row {
-        ImportRow::Project(row) => (
-            Kind::Project,
-            row.project_id.clone(),
-            project(unit, place, row)?,
-        ),
-        ImportRow::Session(row) => (
-            Kind::Session,
-            row.session_id.clone(),
-            one_session(unit, place, row)?,
-        ),
-        ImportRow::Event(pair) => {
-            let (row, new) = &**pair;
-            (
-                Kind::Event,
-                new.id.to_string(),
-                one_event(unit, place, row, new)?,
-            )
-        }
-        ImportRow::Handoff(pair) => {
-            let (row, new) = &**pair;
-            (
-                Kind::Handoff,
-                new.id.to_string(),
-                one_handoff(unit, place, row, new)?,
-            )
-        }
-        ImportRow::Decision(pair) => {
-            let (row, new) = &**pair;
-            (
-                Kind::Decision,
-                new.id.to_string(),
-                one_decision(unit, place, row, new)?,
-            )
-        }
-        ImportRow::Knowledge(pair) => {
-            let (row, new) = &**pair;
-            (
-                Kind::Knowledge,
-                new.id.to_string(),
-                one_note(unit, place, row, new)?,
-            )
-        }
+    let kind = kind(&line.row);
+    let verdict = match &line.row {
+        ImportRow::Project(row) => project(unit, place, row)?,
+        ImportRow::Session(row) => one_session(unit, place, row)?,
+        ImportRow::Event(pair) => one_event(unit, place, &pair.0, &pair.1)?,
+        ImportRow::Handoff(pair) => one_handoff(unit, place, &pair.0, &pair.1)?,
+        ImportRow::Decision(pair) => one_decision(unit, place, &pair.0, &pair.1)?,
+        ImportRow::Knowledge(pair) => one_note(unit, place, &pair.0, &pair.1)?,
+        ImportRow::Reflection(pair) => one_reflection(unit, place, &pair.0, &pair.1)?,
+        ImportRow::Principle(pair) => one_principle(unit, place, &pair.0, &pair.1)?,
     };
     let counts = match verdict {
         Verdict::Stored => &mut report.stored,
         Verdict::Unchanged => &mut report.unchanged,
         Verdict::Conflict(reason) => {
-            let line = line.line;
+            let (line, id) = (line.line, id(&line.row));
             report.conflicts.push(Conflict { line, id, reason });
             return Ok(());
         }

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 
 use crate::domain::{Stat, Timestamp};
+use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::Group;
 use crate::store::sqlite::published::Published;
 use crate::store::sqlite::readers::{Readers, within_transaction};
@@ -52,10 +53,13 @@ mod import;
 mod mount;
 mod note;
 mod passage;
+mod principle;
 mod published;
 mod readers;
 mod recall;
+mod reflection;
 mod rows;
+mod schema;
 mod session;
 mod stat;
 mod turn;
@@ -65,7 +69,7 @@ mod writer;
 
 /// The schema that this version reads and writes.
 pub fn schema_version() -> i64 {
-    file::schema_version()
+    schema::schema_version()
 }
 
 /// An open file.
@@ -85,7 +89,7 @@ enum Mode {
         readers: Readers,
     },
     Command {
-        group: Mutex<Group>,
+        group: Box<Mutex<(Group, Checkpointer)>>,
         published: Arc<Published>,
     },
 }
@@ -104,14 +108,15 @@ impl Sqlite {
             Turn::open(&path).map_err(io)?,
             options.write_wait,
         );
+        let wal = examine::with_suffix(&path, "-wal");
         let mode = match options.role {
             Role::Server => Mode::Server {
                 readers: Readers::open(options)?,
-                writer: Writer::start(group, examine::with_suffix(&path, "-wal")).map_err(io)?,
+                writer: Writer::start(group, wal).map_err(io)?,
             },
             Role::Command => Mode::Command {
                 published: group.published(),
-                group: Mutex::new(group),
+                group: Box::new(Mutex::new((group, Checkpointer::new(wal)))),
             },
         };
         Ok(Self {
@@ -131,8 +136,12 @@ impl Sqlite {
         match &self.mode {
             Mode::Server { writer, .. } => writer.submit(bytes, work),
             Mode::Command { group, .. } => {
-                let mut group = group.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(Pending::done(group.run_one(work).wait()))
+                let mut held = group.lock().unwrap_or_else(PoisonError::into_inner);
+                let (group, checkpointer) = &mut *held;
+                let answer = group.run_one(work).wait();
+                // What was erased leaves the log by `scrub`, once for all of the command.
+                checkpointer.after_group(group.connection(), false);
+                Ok(Pending::done(answer))
             }
         }
     }
@@ -146,8 +155,8 @@ impl Sqlite {
         match &self.mode {
             Mode::Server { readers, .. } => readers.read(wait, read),
             Mode::Command { group, .. } => {
-                let group = group.lock().unwrap_or_else(PoisonError::into_inner);
-                within_transaction(group.connection(), read)
+                let held = group.lock().unwrap_or_else(PoisonError::into_inner);
+                within_transaction(held.0.connection(), read)
             }
         }
     }
@@ -192,8 +201,8 @@ impl Sqlite {
             // The writer does it by itself.
             Mode::Server { .. } => Ok(()),
             Mode::Command { group, .. } => {
-                let group = group.lock().unwrap_or_else(PoisonError::into_inner);
-                if checkpoint::truncate(group.connection()) {
+                let held = group.lock().unwrap_or_else(PoisonError::into_inner);
+                if checkpoint::truncate(held.0.connection()) {
                     Ok(())
                 } else {
                     Err(StoreError::Overloaded)
@@ -313,5 +322,30 @@ mod testing {
             steps.push(row.get::<_, String>(3).unwrap());
         }
         steps.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_writes_much_keeps_the_log_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = testing::options(&dir, Role::Command);
+        let store = Sqlite::open(&options, Timestamp::from_millis(0)).unwrap();
+        let mut longest = 0;
+        for round in 0..64_u32 {
+            let write = store.write(0, move |unit| {
+                let sql = "insert into artifact (tenant_no, id, event_seq, kind, bytes, meta, body)
+                     values (1, ?1, 1, 0, 0, '{}', hex(zeroblob(500000)))";
+                unit.execute(sql, [round.to_be_bytes()])?;
+                Ok(())
+            });
+            write.unwrap().wait().unwrap();
+            longest = longest.max(std::fs::metadata(store.wal_path()).unwrap().len());
+        }
+        // 64 MB were written; the bound is 16 MB and a unit.
+        assert!(longest < 20_000_000, "{longest}");
     }
 }

@@ -10,11 +10,11 @@ use crate::domain::{
     EntityType, HandoffId, Name, NewChunk, NoteId, Sensitivity, Stat, TenantId, Timestamp,
 };
 use crate::store::sqlite::chunk::EntityText;
-use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::idempotency;
 use crate::store::sqlite::passage::{self, Owner, Span};
 use crate::store::sqlite::rows::{
-    empty, page_params, paged_sql, project_parts, read_list, take_rows, write_list,
+    empty, page_params, paged_sql, project_parts, read_ids, read_list, take_rows, write_ids,
+    write_list,
 };
 use crate::store::sqlite::session;
 use crate::store::sqlite::unit::{Unit, tenant_no};
@@ -46,23 +46,15 @@ pub(super) fn read_note(row: &Row<'_>, tenant: &TenantId) -> Result<(Position, N
 }
 
 fn read_body(row: &Row<'_>, first: usize) -> Result<NoteBody, StoreError> {
-    let sources = read_list(row, first + 3)?;
-    let sources = sources
-        .iter()
-        .map(|id| HandoffId::parse("id", id).map_err(|_| damaged("handoff id")));
     Ok(NoteBody {
         title: row.get(first)?,
         content: row.get(first + 1)?,
         with_whom: row.get::<_, Option<String>>(first + 2)?.map(Name::stored),
-        source_handoffs: sources.collect::<Result<_, _>>()?,
+        source_handoffs: read_ids(row, first + 3)?,
         tags: read_list(row, first + 4)?,
         confidence: row.get(first + 5)?,
         pinned: row.get(first + 6)?,
     })
-}
-
-fn write_sources(sources: &[HandoffId]) -> Option<String> {
-    write_list(&sources.iter().map(HandoffId::to_string).collect::<Vec<_>>())
 }
 
 fn by_id(
@@ -109,12 +101,7 @@ pub(super) fn text(connection: &Connection, seq: i64) -> Result<Option<EntityTex
 fn span(connection: &Connection, seq: i64) -> rusqlite::Result<Span> {
     connection
         .prepare_cached("select chunk_first, chunk_count from note where seq = ?1")?
-        .query_row([seq], |row| {
-            Ok(Span {
-                first: row.get(0)?,
-                count: row.get(1)?,
-            })
-        })
+        .query_row([seq], Span::read)
 }
 
 /// Notes of a project (and of none), in order, one more than the page asks for.
@@ -318,7 +305,7 @@ pub(super) fn create(unit: &mut Unit<'_>, tenant_no: i64, new: &NewNote) -> Resu
             ":title": body.title,
             ":content": body.content,
             ":with_whom": body.with_whom.as_ref().map(Name::as_str),
-            ":source_handoffs": write_sources(&body.source_handoffs),
+            ":source_handoffs": write_ids(&body.source_handoffs),
             ":tags": write_list(&body.tags),
             ":confidence": body.confidence,
             ":pinned": body.pinned,
@@ -394,7 +381,7 @@ fn change(
             ":title": body.title,
             ":content": body.content,
             ":with_whom": body.with_whom.as_ref().map(Name::as_str),
-            ":source_handoffs": write_sources(&body.source_handoffs),
+            ":source_handoffs": write_ids(&body.source_handoffs),
             ":tags": write_list(&body.tags),
             ":confidence": body.confidence,
             ":pinned": body.pinned,

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::recall::Signature;
 use crate::domain::{ChunkId, EntityType, NewChunk, Sensitivity, Timestamp};
@@ -22,7 +22,7 @@ pub(super) struct Owner {
     pub(super) id: [u8; 16],
     pub(super) entity_type: EntityType,
     pub(super) entity_seq: i64,
-    /// What has no session is of none: decisions and notes.
+    /// What has no session is of none: decisions, notes and what was concluded.
     pub(super) session_no: Option<i64>,
     pub(super) project_no: Option<i64>,
     pub(super) ts: Timestamp,
@@ -34,6 +34,16 @@ pub(super) struct Owner {
 pub(super) struct Span {
     pub(super) first: i64,
     pub(super) count: i64,
+}
+
+impl Span {
+    /// Reads `chunk_first, chunk_count`.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            first: row.get(0)?,
+            count: row.get(1)?,
+        })
+    }
 }
 
 /// A term as the index holds it.

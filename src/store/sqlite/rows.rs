@@ -4,6 +4,7 @@
 
 use rusqlite::Row;
 
+use crate::domain::HandoffId;
 use crate::domain::page::{Direction, MAX_PAGE_BYTES, Page, Paged, Position, Rows};
 use crate::store::StoreError;
 use crate::store::sqlite::error::damaged;
@@ -19,6 +20,18 @@ pub(super) fn read_list(row: &Row<'_>, column: usize) -> Result<Vec<String>, Sto
 /// Writes a list of texts that is null when empty.
 pub(super) fn write_list(items: &[String]) -> Option<String> {
     (!items.is_empty()).then(|| serde_json::Value::from(items).to_string())
+}
+
+/// Reads handoffs' ids as [`write_ids`] wrote them.
+pub(super) fn read_ids(row: &Row<'_>, column: usize) -> Result<Vec<HandoffId>, StoreError> {
+    let ids = read_list(row, column)?;
+    let parse = |id: &String| HandoffId::parse("id", id).map_err(|_| damaged("handoff id"));
+    ids.iter().map(parse).collect()
+}
+
+/// Writes a list of handoffs' ids that is null when empty.
+pub(super) fn write_ids(ids: &[HandoffId]) -> Option<String> {
+    write_list(&ids.iter().map(HandoffId::to_string).collect::<Vec<_>>())
 }
 
 /// Reads rows until there are none left or they have become too much for a page.

@@ -7,11 +7,13 @@ use rusqlite::Connection;
 use crate::domain::decision::{Decision, DecisionFilter};
 use crate::domain::handoff::Handoff;
 use crate::domain::page::{Direction, Page};
+use crate::domain::principle::Principle;
+use crate::domain::reflection::Reflection;
 use crate::domain::wake_up::{self, Layer, WakeUpFacts, WakeUpQuery};
 use crate::domain::{Caller, DecisionStatus, HandoffId, Timestamp};
 use crate::store::sqlite::handoff::{self, Selection};
 use crate::store::sqlite::unit::tenant_no;
-use crate::store::sqlite::{decision, identity, note, session};
+use crate::store::sqlite::{decision, identity, note, principle, reflection, session};
 use crate::store::{StoreError, Wait};
 
 /// Most people and topics that the totals name.
@@ -99,15 +101,34 @@ fn facts(
         project_no,
         wake_up::MAX_STANDING,
     )?;
+    let (principles, reflections) = conclusions(connection, tenant_no, caller, query)?;
     Ok(WakeUpFacts {
         decisions,
         notes,
+        principles,
+        reflections,
         summary,
         people,
         recent,
         older,
         identity,
     })
+}
+
+/// What was concluded, if it is asked for. It is of all projects and people, as the identity thread is.
+fn conclusions(
+    connection: &Connection,
+    tenant_no: i64,
+    caller: &Caller,
+    query: &WakeUpQuery,
+) -> Result<(Vec<Principle>, Vec<Reflection>), StoreError> {
+    if !query.layers.contains(&Layer::Reflection) {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    Ok((
+        principle::newest(connection, caller, tenant_no, wake_up::MAX_PRINCIPLES)?,
+        reflection::newest(connection, caller, tenant_no, wake_up::MAX_REFLECTIONS)?,
+    ))
 }
 
 /// The active decisions: standing ones first, then the newest of the project.

@@ -7,16 +7,18 @@ use rusqlite::{Connection, Row};
 use crate::domain::decision::Decision;
 use crate::domain::event::Event;
 use crate::domain::export::{
-    ArtifactRow, DecisionRow, EventRow, HandoffRow, NoteRow, ProjectRow, SessionRow,
-    write_fingerprint,
+    ArtifactRow, DecisionRow, EventRow, HandoffRow, NoteRow, PrincipleRow, ProjectRow,
+    ReflectionRow, SessionRow, write_fingerprint,
 };
 use crate::domain::handoff::Handoff;
 use crate::domain::note::Note;
+use crate::domain::principle::Principle;
+use crate::domain::reflection::Reflection;
 use crate::domain::{ArtifactId, ArtifactKind, Name, TenantId, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::unit::find;
-use crate::store::sqlite::{decision, event, handoff, note};
+use crate::store::sqlite::{decision, event, handoff, note, principle, reflection};
 
 fn name(name: &Name) -> String {
     name.as_str().to_owned()
@@ -229,6 +231,59 @@ pub(super) fn read_note(row: &Row<'_>, tenant: &TenantId) -> Result<(NoteRow, us
         created_at,
         updated_at,
         fingerprint,
+    };
+    Ok((row, bytes))
+}
+
+pub(super) fn read_reflection(
+    row: &Row<'_>,
+    tenant: &TenantId,
+) -> Result<(ReflectionRow, usize), StoreError> {
+    let (_, reflection) = reflection::read_reflection(row, tenant)?;
+    let Reflection {
+        reflection_id,
+        tenant_id,
+        body,
+        created_at,
+    } = reflection;
+    let bytes = body.bytes();
+    let row = ReflectionRow {
+        reflection_id,
+        tenant_id: tenant_id.to_string(),
+        period_start: body.period_start,
+        period_end: body.period_end,
+        session_count: body.session_count,
+        summary: body.summary,
+        insights: body.insights,
+        themes: body.themes,
+        sensitivity: body.sensitivity,
+        created_at,
+    };
+    Ok((row, bytes))
+}
+
+pub(super) fn read_principle(
+    row: &Row<'_>,
+    tenant: &TenantId,
+) -> Result<(PrincipleRow, usize), StoreError> {
+    let (_, principle) = principle::read_principle(row, tenant)?;
+    let Principle {
+        principle_id,
+        tenant_id,
+        body,
+        created_at,
+        updated_at,
+    } = principle;
+    let bytes = body.bytes();
+    let row = PrincipleRow {
+        principle_id,
+        tenant_id: tenant_id.to_string(),
+        text: body.text,
+        source_handoffs: body.source_handoffs,
+        count: body.count,
+        sensitivity: body.sensitivity,
+        created_at,
+        updated_at,
     };
     Ok((row, bytes))
 }

@@ -183,18 +183,11 @@ pub(super) fn one_note(
     let known = taken(unit, place, "note", new.id.bytes())?;
     if known.is_some() {
         let stored = export::note_by_id(unit.connection, place.tenant, place.tenant_no, new.id)?;
-        let verdict = place.taken(|| Ok(stored.as_ref() == Some(row)))?;
+        let same = stored.as_ref() == Some(row);
         let later = stored.is_some_and(|stored| stored.updated_at < row.updated_at);
-        match verdict {
-            Verdict::Stored => {}
-            // The one entity that its writer changes: what was said last holds.
-            Verdict::Conflict(_) if later => {}
-            Verdict::Conflict(_) => {
-                return Ok(Verdict::Conflict(
-                    "the stored one was changed later, or at the same time",
-                ));
-            }
-            Verdict::Unchanged => return Ok(verdict),
+        let verdict = place.taken_by_earlier(same, later)?;
+        if !matches!(verdict, Verdict::Stored) {
+            return Ok(verdict);
         }
     }
     if place.how.dry_run {

@@ -1,0 +1,162 @@
+//! The answer to a wake-up, as a client reads it.
+//!
+//! **Invariant:** what is cut short names the id under which the whole is.
+
+use serde::Serialize;
+
+use crate::domain::handoff::{Fields, Handoff, IdentityStatement};
+use crate::domain::{
+    CompressionLevel, DecisionId, DecisionScope, HandoffId, Name, NoteId, PrincipleId,
+    ReflectionId, Timestamp,
+};
+
+/// A wake-up.
+#[derive(Debug, Clone, Serialize)]
+pub struct WakeUp {
+    /// The last handoff, whole.
+    pub last_handoff: Option<Handoff>,
+    /// The newest identity statements, oldest first.
+    pub identity_thread: Vec<IdentityStatement>,
+    /// Decisions that hold.
+    pub recent_decisions: Vec<DecisionBrief>,
+    /// Notes worth having at hand.
+    pub knowledge: Vec<NoteBrief>,
+    /// The layers that were asked for.
+    pub layers: Layers,
+    /// Whether there is no handoff yet to wake up to.
+    pub first_session: bool,
+    /// Tokens of `context`.
+    pub estimated_tokens: usize,
+    /// The text to put in the prompt (Markdown).
+    pub context: String,
+}
+
+/// The layers of a wake-up; one that was not asked for is absent.
+#[derive(Debug, Clone, Serialize)]
+pub struct Layers {
+    /// Counts and names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// Conclusions; empty until consolidation draws some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reflection: Option<Conclusions>,
+    /// The last handoffs, newest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recent: Option<Vec<Recent>>,
+    /// Older handoffs in a shorter form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progressive: Option<Vec<Brief>>,
+}
+
+/// The *metadata* layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Metadata {
+    /// How many sessions.
+    pub sessions: i64,
+    /// How many handoffs.
+    pub handoffs: i64,
+    /// Since when.
+    pub first_at: Option<Timestamp>,
+    /// Until when.
+    pub last_at: Option<Timestamp>,
+    /// With whom lately.
+    pub with_whom: Vec<String>,
+    /// About what, by tag.
+    pub topics: Vec<String>,
+}
+
+/// The *reflection* layer. Two lists, since a client shows them in two places: what always holds, and what was.
+#[derive(Debug, Clone, Serialize)]
+pub struct Conclusions {
+    /// What recurs, last found again first.
+    pub principles: Vec<PrincipleBrief>,
+    /// What periods came to, newest first.
+    pub reflections: Vec<ReflectionBrief>,
+}
+
+/// A principle of a wake-up; `GET /principles/{id}` has the whole and its handoffs.
+#[derive(Debug, Clone, Serialize)]
+pub struct PrincipleBrief {
+    /// The principle.
+    pub principle_id: PrincipleId,
+    /// What recurs.
+    pub text: String,
+    /// How many handoffs said so.
+    pub count: u32,
+    /// When it was last found again.
+    pub updated_at: Timestamp,
+}
+
+/// A reflection of a wake-up; `GET /reflections/{id}` has the whole and its insights.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReflectionBrief {
+    /// The reflection.
+    pub reflection_id: ReflectionId,
+    /// The first moment of its period.
+    pub period_start: Timestamp,
+    /// The moment after its last.
+    pub period_end: Timestamp,
+    /// How many sessions it had.
+    pub session_count: u32,
+    /// What they came to.
+    pub summary: String,
+}
+
+/// A handoff of the *recent* layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Recent {
+    /// The handoff.
+    pub handoff_id: HandoffId,
+    /// Its session.
+    pub session_id: Name,
+    /// With whom.
+    pub with_whom: Name,
+    /// When.
+    pub created_at: Timestamp,
+    /// Its texts, cut only if they would not fit; `GET /handoffs/{id}` has the whole.
+    #[serde(flatten)]
+    pub fields: Fields,
+    /// Whether the texts were cut.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+/// A handoff of the *progressive* layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Brief {
+    /// The handoff.
+    pub handoff_id: HandoffId,
+    /// When.
+    pub created_at: Timestamp,
+    /// In which form it is shown.
+    pub form: CompressionLevel,
+    /// The form.
+    pub text: String,
+}
+
+/// A decision of a wake-up; `GET /decisions/{id}` has its reasons.
+#[derive(Debug, Clone, Serialize)]
+pub struct DecisionBrief {
+    /// The decision.
+    pub decision_id: DecisionId,
+    /// When it was made.
+    pub ts: Timestamp,
+    /// How far it reaches.
+    pub scope: DecisionScope,
+    /// What was decided.
+    pub decision: String,
+}
+
+/// A note of a wake-up; `GET /knowledge/{id}` has the whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoteBrief {
+    /// The note.
+    pub note_id: NoteId,
+    /// Its heading.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What it says.
+    pub content: String,
+    /// Whether it is always shown.
+    pub pinned: bool,
+}

@@ -1,0 +1,174 @@
+//! The schema: its versions, how a file gets from one to the next, and the copy that is made before.
+//!
+//! **Invariant:** a file that could not be migrated is as it was, and the copy of an older file is one that the older
+//! version opens.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction};
+use rusqlite_migration::{HookError, M, Migrations};
+
+use crate::domain::{Timestamp, terms};
+use crate::store::sqlite::examine::with_suffix;
+use crate::store::sqlite::file::{connect, create_file, keep_log, refuse, sqlite_refusal};
+use crate::store::sqlite::passage;
+use crate::store::sqlite::turn::beside;
+use crate::store::{OpenError, Options};
+
+/// The way of a file to this version, one step for each schema. The files of a released one are out there, so a step
+/// that was released is never edited: whatever changes is a step of its own. Schema 1 was released, and
+/// `tests/fixtures` keeps a file of it.
+fn steps() -> Vec<M<'static>> {
+    vec![
+        M::up(include_str!("migrations/0001_init.sql")),
+        M::up(include_str!("migrations/0002_reflections.sql")),
+        M::up_with_hook(
+            include_str!("migrations/0003_signature.sql"),
+            |transaction: &Transaction<'_>| {
+                passage::fill_signatures(transaction)
+                    .map_err(|error| HookError::Hook(error.to_string()))
+            },
+        ),
+    ]
+}
+
+/// How many steps there are.
+const SCHEMA_VERSION: i64 = 3;
+
+/// The schema of this version.
+pub(super) fn schema_version() -> i64 {
+    SCHEMA_VERSION
+}
+
+/// Brings a file to this version's schema in one transaction.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    now: Timestamp,
+) -> rusqlite_migration::Result<()> {
+    take_steps(connection, steps(), now)
+}
+
+fn take_steps(
+    connection: &mut Connection,
+    steps: Vec<M<'_>>,
+    now: Timestamp,
+) -> rusqlite_migration::Result<()> {
+    Migrations::new(steps).to_latest(connection)?;
+    connection.execute(
+        "insert into store (only_row, created_at, terms_version, proved_at) values (1, ?1, ?2, ?1) on conflict do nothing",
+        (now.millis(), terms::TERMS_VERSION),
+    )?;
+    Ok(())
+}
+
+/// A copy of the file as it is, `FILE.v1.bak` for schema 1, in place of an earlier one. It gets its name when it is
+/// whole and on the disk.
+pub(super) fn back_up(
+    connection: &Connection,
+    options: &Options,
+    schema: i64,
+) -> Result<(), OpenError> {
+    let path = &options.path;
+    let copy = beside(path, &format!("v{schema}.bak"));
+    let part = beside(path, &format!("v{schema}.bak.part"));
+    let failed = |error: io::Error| {
+        let reason = format!("it was not migrated, since no copy could be made before: {error}");
+        refuse(path, reason)
+    };
+    for left in [
+        part.clone(),
+        with_suffix(&part, "-wal"),
+        with_suffix(&part, "-shm"),
+    ] {
+        match std::fs::remove_file(left) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    // SQLite fills a file that is there and empty; one that it makes itself could be read by others.
+    create_file(&part).map_err(failed)?;
+    connection
+        .execute("vacuum into ?1", [part.to_string_lossy()])
+        .map_err(|error| failed(io::Error::other(error)))?;
+    // The copy has no log, and a file without one is refused.
+    keep_log(&connect(&part, options)?).map_err(|error| sqlite_refusal(&part, &error))?;
+    sync(&part)
+        .and_then(|()| std::fs::rename(&part, &copy))
+        .and_then(|()| path.parent().map_or(Ok(()), sync_dir))
+        .map_err(failed)?;
+    tracing::info!(backup = %copy.display(), "kept a copy before the migration");
+    Ok(())
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    let dir = if dir.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        dir
+    };
+    sync(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Role;
+    use crate::store::sqlite::file::{self, pragma};
+    use crate::store::sqlite::testing;
+    use crate::store::sqlite::turn::lock_file;
+
+    fn now() -> Timestamp {
+        Timestamp::from_millis(0)
+    }
+
+    #[test]
+    fn migrations_are_valid() {
+        let steps = steps();
+        assert_eq!(i64::try_from(steps.len()), Ok(schema_version()));
+        Migrations::new(steps).validate().unwrap();
+    }
+
+    #[test]
+    fn a_step_that_fails_changes_nothing_and_the_copy_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = testing::options(&dir, Role::Server);
+        let mut file = file::open(&options, now()).unwrap();
+        let other = lock_file(&options.path, "lock").unwrap();
+        assert!(
+            other.try_lock().is_err(),
+            "the open file is not marked as in use"
+        );
+        back_up(&file.connection, &options, schema_version()).unwrap();
+        let step =
+            "alter table store add column extra text; insert into store (nonsense) values (1);";
+        let mut next = steps();
+        next.push(M::up(step));
+        take_steps(&mut file.connection, next, now()).unwrap_err();
+        let version: i64 = pragma(&file.connection, "user_version").unwrap();
+        assert_eq!(version, schema_version());
+        file.connection
+            .execute("select extra from store", [])
+            .unwrap_err();
+        // An earlier copy is replaced, and opens like any file.
+        back_up(&file.connection, &options, schema_version()).unwrap();
+        let copy = Options {
+            path: beside(&options.path, &format!("v{}.bak", schema_version())),
+            ..options
+        };
+        drop(file::open(&copy, now()).unwrap());
+        let mut names: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.contains("bak"))
+            .collect();
+        names.sort();
+        let bak = copy.path.file_name().unwrap().to_str().unwrap();
+        assert_eq!(names, [bak, &format!("{bak}.lock")]);
+    }
+}

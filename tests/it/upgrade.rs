@@ -1,0 +1,264 @@
+//! Files of released schemas under this version: refused by commands, upgraded by `serve` and `migrate`, never lost.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use agent_memory::store::sqlite::schema_version;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::export::{cli, rows};
+use crate::harness::made_id;
+use crate::process::{Server, client, command};
+
+const TENANTS: [&str; 2] = ["default", "team-b"];
+/// Rounds of killing a migration: enough to hit the copy, the step and what comes after.
+const KILLS: u64 = 12;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+/// A copy of the released file, in a directory of its own.
+fn old_file() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("memory.db");
+    fs::copy(fixture("schema-1.db"), &db).unwrap();
+    // As that version made it; the working copy of a repository does not keep it.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(&db, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    (dir, db)
+}
+
+#[expect(clippy::disallowed_methods, reason = "looks at a file from outside")]
+fn open(db: &Path) -> Connection {
+    Connection::open(db).unwrap()
+}
+
+fn schema(db: &Path) -> i64 {
+    let connection = open(db);
+    let read = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    assert_eq!(read("application_id").unwrap(), 0x4147_4d4d);
+    read("user_version").unwrap()
+}
+
+/// The rows that the old version exported, by tenant.
+fn exported() -> Vec<Vec<Value>> {
+    let text = fs::read_to_string(fixture("schema-1.jsonl")).unwrap();
+    let of = |tenant: &str| {
+        let all = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        all.filter(|row: &Value| {
+            row["tenant_id"] == tenant && row["type"] != "header" && row["type"] != "trailer"
+        })
+        .collect::<Vec<Value>>()
+    };
+    let found = TENANTS.map(of).to_vec();
+    assert!(found[0].len() > 15 && found[1].len() == 3);
+    found
+}
+
+/// Every row is as the old version exported it, and the file is sound.
+#[track_caller]
+fn is_whole(db: &Path) {
+    for (tenant, old) in TENANTS.iter().zip(exported()) {
+        let export = cli(db, &["export", "--tenant", tenant]);
+        assert_eq!(rows(&export), old, "{tenant}");
+    }
+    cli(db, &["doctor"]);
+}
+
+fn run(db: &Path, args: &[&str]) -> Output {
+    let mut command: Command = command(db);
+    command.args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn copy_of(db: &Path) -> PathBuf {
+    db.with_extension("db.v1.bak")
+}
+
+#[test]
+fn a_server_upgrades_an_older_file_and_keeps_a_copy() {
+    let (dir, db) = old_file();
+    let mut server = Server::start(&db);
+    assert_eq!(
+        server.get("/health/detailed").unwrap()["store"]["schema_version"],
+        schema_version()
+    );
+    let found = |query: &str, tenant: &str| {
+        let path = format!("/api/v1/search?q={query}&tenant_id={tenant}");
+        server.get(&path).unwrap()["hits"].clone()
+    };
+    assert_eq!(found("modbus", "default")[0]["id"], made_id("evt", 5));
+    assert_eq!(found("lighthouse", "default")[0]["id"], made_id("kn", 2));
+    assert_eq!(found("quay", "team-b")[0]["id"], made_id("evt", 1));
+    assert_eq!(found("xylographer", "default"), json!([]));
+    let wake_up = server.get("/api/v1/wake-up").unwrap();
+    assert_eq!(wake_up["layers"]["metadata"]["handoffs"], 3);
+    assert!(
+        wake_up["context"]
+            .as_str()
+            .unwrap()
+            .contains("the port is 3456")
+    );
+    assert_eq!(
+        server.get("/api/v1/reflections").unwrap(),
+        json!({"reflections": []})
+    );
+    // It can be written to, and what is old can be forgotten.
+    let answer = client()
+        .delete(server.url(&format!("/api/v1/events/{}", made_id("evt", 5))))
+        .call()
+        .unwrap();
+    assert_eq!(answer.status(), 204);
+    assert_eq!(found("modbus", "default"), json!([]));
+    assert!(server.terminate().success());
+    cli(&db, &["doctor"]);
+    // The copy is the old file, of its owner alone, and is upgraded like it.
+    let copy = copy_of(&db);
+    assert_eq!(schema(&copy), 1);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(&copy).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    // In the very state that a file of that version has: with a log, which its header says.
+    assert_eq!(
+        fs::read(&copy).unwrap()[18..20],
+        fs::read(fixture("schema-1.db")).unwrap()[18..20]
+    );
+    let restored = dir.path().join("restored.db");
+    fs::rename(&copy, &restored).unwrap();
+    cli(&restored, &["migrate"]);
+    is_whole(&restored);
+    assert!(
+        fs::read_dir(dir.path()).unwrap().all(|entry| !entry
+            .unwrap()
+            .path()
+            .to_string_lossy()
+            .contains(".part"))
+    );
+}
+
+#[test]
+fn a_command_does_not_upgrade_and_says_what_does() {
+    let (_dir, db) = old_file();
+    let before = fs::read(&db).unwrap();
+    for args in [
+        ["status"].as_slice(),
+        &["list", "events"],
+        &["recall", "port"],
+        &["note", "a new note"],
+        &["export"],
+        &["import", "-"],
+        &["doctor"],
+        &["forget", &made_id("kn", 1)],
+    ] {
+        let output = run(&db, args);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(75), "{args:?}: {errors}");
+        assert!(errors.contains("run `agent-memory migrate`"), "{errors}");
+    }
+    assert!(!copy_of(&db).exists());
+    assert_eq!(fs::read(&db).unwrap(), before);
+    let said = cli(&db, &["migrate"]);
+    assert_eq!(
+        said,
+        format!("{} has schema {}\n", db.display(), schema_version())
+    );
+    assert_eq!(schema(&copy_of(&db)), 1);
+    is_whole(&db);
+    // Once more changes nothing, the copy least of all.
+    cli(&db, &["migrate"]);
+    assert_eq!(schema(&copy_of(&db)), 1);
+}
+
+#[test]
+fn a_file_in_use_by_another_process_is_not_upgraded() {
+    let (_dir, db) = old_file();
+    // As an older version holds it. The refused command leaves the lock file.
+    run(&db, &["status"]);
+    let lock = fs::OpenOptions::new()
+        .append(true)
+        .open(db.with_extension("db.lock"))
+        .unwrap();
+    lock.lock_shared().unwrap();
+    let output = run(&db, &["migrate"]);
+    assert_eq!(output.status.code(), Some(75));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("other processes use it"));
+    assert_eq!(schema(&db), 1);
+    drop(lock);
+    cli(&db, &["migrate"]);
+    is_whole(&db);
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_file_usable() {
+    let (_dir, db) = old_file();
+    // What the step wants to make is there already.
+    open(&db)
+        .execute_batch("create table principle (x)")
+        .unwrap();
+    for args in [["migrate"], ["serve"]] {
+        let output = run(&db, &args);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(74), "{args:?}: {errors}");
+        assert!(
+            errors.contains("its migration failed and changed nothing"),
+            "{errors}"
+        );
+        assert_eq!((schema(&db), schema(&copy_of(&db))), (1, 1));
+    }
+    let connection = open(&db);
+    let left = "select count(*) from sqlite_schema where name like 'reflection%'";
+    let left: i64 = connection.query_row(left, [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+    connection.execute_batch("drop table principle").unwrap();
+    drop(connection);
+    cli(&db, &["migrate"]);
+    is_whole(&db);
+}
+
+#[test]
+fn a_copy_that_cannot_be_made_stops_the_upgrade() {
+    let (_dir, db) = old_file();
+    // Nothing can be put in the place of a directory that is not empty.
+    fs::create_dir_all(copy_of(&db).join("in the way")).unwrap();
+    let output = run(&db, &["migrate"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(74), "{errors}");
+    assert!(errors.contains("no copy could be made"), "{errors}");
+    assert_eq!(schema(&db), 1);
+    fs::remove_dir_all(copy_of(&db)).unwrap();
+    cli(&db, &["migrate"]);
+    is_whole(&db);
+}
+
+#[test]
+fn a_killed_migration_is_repeated() {
+    for round in 0..KILLS {
+        let (_dir, db) = old_file();
+        let mut child = command(&db)
+            .arg("migrate")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(round * 4));
+        // It may be done already.
+        let _killed = child.kill();
+        child.wait().unwrap();
+        let found = schema(&db);
+        assert!(found == 1 || found == schema_version(), "{found}");
+        cli(&db, &["migrate"]);
+        is_whole(&db);
+        assert_eq!(schema(&copy_of(&db)), 1, "the copy of round {round}");
+    }
+}

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::decision::Decision;
@@ -43,16 +44,20 @@ pub const SESSION_EVENTS: u32 = 30;
 const FILLED_PERCENT: usize = 92;
 
 /// A bundle as a client asks for it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContextDraft {
     /// The tenant; it has to agree with the caller's.
+    #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// The session at hand.
+    #[schemars(length(min = 1))]
     pub session_id: Option<String>,
     /// The agent that asks; noted in the provenance.
+    #[schemars(length(min = 1))]
     pub agent_id: Option<String>,
     /// Only this project, and what has none.
+    #[schemars(length(min = 1))]
     pub project_id: Option<String>,
     /// Where the bundle will be heard.
     pub channel: Option<Channel>,
@@ -61,6 +66,7 @@ pub struct ContextDraft {
     /// What the task is about.
     pub query_text: String,
     /// Most tokens of the bundle.
+    #[schemars(range(min = 1, max = MAX_MAX_TOKENS))]
     pub max_tokens: Option<i64>,
 }
 
@@ -138,7 +144,7 @@ pub struct ContextFacts {
 }
 
 /// A bundle.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Bundle {
     /// Names this bundle; it is not stored.
     pub acb_id: BundleId,
@@ -155,11 +161,13 @@ pub struct Bundle {
     /// The kind of task it was made for.
     pub mode: Mode,
     /// How sure that is, 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
     pub mode_confidence: f64,
 }
 
 /// A part of a bundle.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BundleSection")]
 pub struct Section {
     /// Which part.
     pub name: Part,
@@ -170,7 +178,7 @@ pub struct Section {
 }
 
 /// Something that was considered and left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Omission {
     /// What.
     pub id: String,
@@ -184,8 +192,9 @@ pub struct Omission {
 }
 
 /// Why something was left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "OmissionReason")]
 pub enum Reason {
     /// It did not fit.
     Budget,
@@ -196,7 +205,7 @@ pub enum Reason {
 }
 
 /// Where a bundle comes from.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Provenance {
     /// When it was made.
     pub built_at: Timestamp,

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** a row is written and read by the same type, so that nothing is exported that an import does not know.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -47,8 +48,9 @@ pub enum Kind {
 }
 
 /// How many of each kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ExportCounts")]
 pub struct Counts {
     /// Projects.
     pub projects: u64,
@@ -104,8 +106,9 @@ impl Counts {
 }
 
 /// One line of an export.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "ExportLine")]
 pub enum Line {
     /// The first.
     Header(Header),
@@ -128,11 +131,13 @@ pub enum Line {
 }
 
 /// What the lines are.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Header {
-    /// [`FORMAT`].
+    /// The name of the format.
+    #[schemars(extend("const" = FORMAT))]
     pub format: String,
-    /// [`VERSION`] of the writer.
+    /// The version that the writer writes.
     pub version: u32,
     /// The tenant that was exported.
     pub tenant_id: String,
@@ -145,7 +150,7 @@ pub struct Header {
 }
 
 /// What the lines came to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trailer {
     /// Rows above.
@@ -158,7 +163,7 @@ pub struct Trailer {
 }
 
 /// Rows that were left out, by their sensitivity.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LeftOut {
     /// What leaves by its id alone.
@@ -166,7 +171,7 @@ pub struct LeftOut {
 }
 
 /// A project.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::session")]
 pub struct ProjectRow {
@@ -178,7 +183,7 @@ pub struct ProjectRow {
 }
 
 /// A session, without its counts, which follow from the rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::session")]
 pub struct SessionRow {
@@ -193,7 +198,7 @@ pub struct SessionRow {
 }
 
 /// An event; with an `artifact_id` its content is cut, and the next line has the whole.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::event")]
 pub struct EventRow {
@@ -217,7 +222,7 @@ pub struct EventRow {
 }
 
 /// A long text of the event before it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ArtifactRow {
     /// Its id.
@@ -248,7 +253,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 /// A handoff.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::handoff")]
 pub struct HandoffRow {
@@ -279,7 +284,7 @@ pub struct HandoffRow {
 }
 
 /// A decision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::decision")]
 pub struct DecisionRow {
@@ -303,7 +308,7 @@ pub struct DecisionRow {
 }
 
 /// A knowledge note.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::note")]
 pub struct NoteRow {

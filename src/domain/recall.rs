@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::terms::{self, QueryTerm};
@@ -19,6 +20,8 @@ use crate::domain::{
 pub const MAX_HITS: u32 = 100;
 /// Hits of a search that names no limit.
 pub const DEFAULT_HITS: u32 = 10;
+/// Most tokens that the texts of all hits can be bounded by.
+pub const MAX_TOKENS: u32 = 1_000_000;
 /// Longest query, in bytes. Only its first terms count; a longer one is refused rather than cut in silence.
 pub const MAX_QUERY_BYTES: usize = 256 * 1024;
 /// BM25's saturation of repeats, from the ranking study (LEX2).
@@ -27,32 +30,39 @@ const K1: f64 = 1.6;
 const B: f64 = 0.7;
 
 /// A search as a client asks it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecallDraft {
     /// What to look for, in plain words.
     pub query: String,
     /// The tenant; it has to agree with the caller's.
+    #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// Only these types of memory.
     pub types: Option<Vec<EntityType>>,
     /// Only this project, and what has none.
+    #[schemars(length(min = 1))]
     pub project_id: Option<String>,
     /// Only this session.
+    #[schemars(length(min = 1))]
     pub session_id: Option<String>,
     /// Where the answer will be heard.
     pub channel: Option<Channel>,
     /// Only what has all of these tags.
+    #[schemars(length(max = content::MAX_TAGS))]
     pub tags: Option<Vec<String>>,
     /// Not before.
     pub since: Option<Timestamp>,
     /// Before (exclusive).
     pub until: Option<Timestamp>,
     /// Most hits, 1 to 100; 10 if absent.
+    #[schemars(range(min = 1, max = MAX_HITS))]
     pub limit: Option<i64>,
     /// Drop hits below this score.
+    #[schemars(range(min = 0))]
     pub min_score: Option<f64>,
     /// Stop before the hits' texts exceed this many tokens.
+    #[schemars(range(min = 1, max = MAX_TOKENS))]
     pub max_tokens: Option<i64>,
 }
 
@@ -117,7 +127,7 @@ impl RecallQuery {
         let limit = page::parse_limit("limit", draft.limit, DEFAULT_HITS, MAX_HITS)?;
         let max_tokens = draft
             .max_tokens
-            .map(|tokens| page::parse_limit("max_tokens", Some(tokens), 0, 1_000_000))
+            .map(|tokens| page::parse_limit("max_tokens", Some(tokens), 0, MAX_TOKENS))
             .transpose()?;
         Ok(Self {
             terms: terms::query_terms(&draft.query),
@@ -175,7 +185,7 @@ pub struct Candidate {
 }
 
 /// One found memory.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Hit {
     /// The entity.
     pub id: String,
@@ -201,14 +211,14 @@ pub struct Hit {
 }
 
 /// Why a hit was found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Why {
     /// The query's terms that stand in it, as indexed, best first.
     pub matched: Vec<MatchedTerm>,
 }
 
 /// A term's share of a score.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct MatchedTerm {
     /// The term as indexed.
     pub term: String,

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** assembling a wake-up reads nothing: the same facts give the same wake-up.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::decision::Decision;
@@ -80,7 +81,7 @@ pub struct Summary {
 }
 
 /// A wake-up.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WakeUp {
     /// The last handoff, whole.
     pub last_handoff: Option<Handoff>,
@@ -101,7 +102,8 @@ pub struct WakeUp {
 }
 
 /// The layers of a wake-up; one that was not asked for is absent.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "WakeUpLayers")]
 pub struct Layers {
     /// Counts and names.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +120,8 @@ pub struct Layers {
 }
 
 /// The *metadata* layer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "WakeUpMetadata")]
 pub struct Metadata {
     /// How many sessions.
     pub sessions: i64,
@@ -135,7 +138,8 @@ pub struct Metadata {
 }
 
 /// A handoff of the *recent* layer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "RecentHandoff")]
 pub struct Recent {
     /// The handoff.
     pub handoff_id: HandoffId,
@@ -154,7 +158,8 @@ pub struct Recent {
 }
 
 /// A handoff of the *progressive* layer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "HandoffBrief")]
 pub struct Brief {
     /// The handoff.
     pub handoff_id: HandoffId,
@@ -167,7 +172,7 @@ pub struct Brief {
 }
 
 /// A decision of a wake-up; `GET /decisions/{id}` has its reasons.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DecisionBrief {
     /// The decision.
     pub decision_id: DecisionId,
@@ -180,7 +185,7 @@ pub struct DecisionBrief {
 }
 
 /// A note of a wake-up; `GET /knowledge/{id}` has the whole.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NoteBrief {
     /// The note.
     pub note_id: NoteId,

@@ -7,8 +7,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::timeout;
 
 use crate::domain::Invalid;
+use crate::domain::export::Line;
 use crate::domain::import::{How, Mode};
 use crate::http::State;
+use crate::http::openapi::{Operation, Query, Tag, json, lines, post};
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, drain, media, next};
 use crate::service::{Error, Import, ImportReport, stopped};
@@ -17,13 +19,34 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config.service(web::resource("/api/v1/import").route(web::post().to(import)));
 }
 
+const MODE: Query = Query::new(
+    "mode",
+    "What becomes of a row whose id is taken; `merge` if absent.",
+    |schemas| schemas.subschema_for::<Mode>(),
+);
+const TAKES: &[Query] = &[MODE];
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post(
+            "/api/v1/import",
+            "import",
+            "Takes the lines of an export, streamed.",
+        )
+        .tagged(Tag::Transfer)
+        .query(TAKES)
+        .takes(vec![lines::<Line>()])
+        .answers(200, "What was stored.", vec![json::<ImportReport>()]),
+    ]
+}
+
 async fn import(
     state: Data<State>,
     ask: Ask,
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, Problem> {
-    ask.only(&["mode"])?;
+    ask.only(TAKES)?;
     media(&request)?;
     let how = How {
         mode: Mode::parse("mode", ask.text("mode").unwrap_or("merge"))?,

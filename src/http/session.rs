@@ -2,15 +2,20 @@
 //!
 //! **Invariant:** a session's id is the client's, so it is percent-encoded in a path.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
 
-use serde_json::{Map, Value};
-
-use crate::domain::Stat;
 use crate::domain::page::List;
-use crate::domain::session::SessionDraft;
+use crate::domain::session::{Project, Session, SessionDraft};
+use crate::domain::{Stat, TenantId};
 use crate::http::State;
+use crate::http::openapi::{CURSOR, LIMIT, ORDER, Operation, Query, Tag, get, json, page_of, post};
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, Raw, list as render_list};
 
@@ -20,6 +25,34 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/api/v1/sessions").route(web::get().to(list)))
         .service(web::resource("/api/v1/projects").route(web::get().to(projects)))
         .service(web::resource("/api/v1/stats").route(web::get().to(stats)));
+}
+
+const LISTED_BY: &[Query] = &[LIMIT, CURSOR, ORDER];
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post(
+            "/api/v1/session/start",
+            "startSession",
+            "Announces a session; the first write that names one does it too.",
+        )
+        .takes(vec![json::<SessionDraft>()])
+        .answers(201, "The session.", vec![json::<Session>()]),
+        get("/api/v1/sessions", "listSessions", "Lists sessions.")
+            .query(LISTED_BY)
+            .answers(200, "A page.", vec![page_of::<Session>("sessions")]),
+        get("/api/v1/projects", "listProjects", "Lists projects.")
+            .query(LISTED_BY)
+            .answers(200, "A page.", vec![page_of::<Project>("projects")]),
+        get("/api/v1/stats", "getStats", "Counts what the tenant holds.").answers(
+            200,
+            "The counts.",
+            vec![json::<TenantStats>()],
+        ),
+    ]
+    .into_iter()
+    .map(|operation| operation.tagged(Tag::Sessions))
+    .collect()
 }
 
 async fn start(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse, Problem> {
@@ -36,7 +69,7 @@ async fn start(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse, 
 }
 
 async fn list(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&["limit", "cursor", "order"])?;
+    ask.only(LISTED_BY)?;
     let (caller, page) = (ask.caller()?, ask.page(List::Sessions)?);
     let sessions = state
         .exec
@@ -46,7 +79,7 @@ async fn list(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
 }
 
 async fn projects(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&["limit", "cursor", "order"])?;
+    ask.only(LISTED_BY)?;
     let (caller, page) = (ask.caller()?, ask.page(List::Projects)?);
     let projects = state
         .exec
@@ -63,22 +96,84 @@ async fn stats(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
         .exec
         .read(move |services| services.tenant_stats(&caller))
         .await?;
-    let mut body = Map::new();
-    body.insert("tenant_id".to_owned(), tenant.as_str().into());
-    // Searches are counted for the store alone.
-    let of_tenant = |stat: &Stat| !matches!(stat, Stat::Recalls | Stat::RecallsEmpty);
-    for (stat, value) in stats.into_iter().filter(|(stat, _)| of_tenant(stat)) {
-        match stat.key() {
-            (name, "") => drop(body.insert(name.to_owned(), value.into())),
-            (name, label) => {
-                let split = body
-                    .entry(name)
-                    .or_insert_with(|| Value::Object(Map::new()));
-                if let Value::Object(split) = split {
-                    split.insert(label.to_owned(), value.into());
+    let body = TenantStats {
+        tenant_id: tenant,
+        counts: stats
+            .into_iter()
+            .filter(|(stat, _)| of_tenant(*stat))
+            .collect(),
+    };
+    Ok(HttpResponse::Ok().json(body))
+}
+
+/// Searches are counted for the store alone.
+fn of_tenant(stat: Stat) -> bool {
+    !matches!(stat, Stat::Recalls | Stat::RecallsEmpty)
+}
+
+/// What a tenant holds: a member a fact, with a member a label where the fact is split.
+struct TenantStats {
+    tenant_id: TenantId,
+    counts: Vec<(Stat, i64)>,
+}
+
+impl TenantStats {
+    /// Arranges what is known of each fact by its name and label.
+    fn arrange(
+        facts: impl Iterator<Item = (Stat, Value)>,
+        nest: impl Fn(Map<String, Value>) -> Value,
+    ) -> Map<String, Value> {
+        let mut splits: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        let mut plain = Map::new();
+        for (stat, value) in facts {
+            match stat.key() {
+                (name, "") => drop(plain.insert(name.to_owned(), value)),
+                (name, label) => {
+                    let split = splits.entry(name).or_default();
+                    split.insert(label.to_owned(), value);
                 }
             }
         }
+        let splits = splits.into_iter();
+        plain.extend(splits.map(|(name, split)| (name.to_owned(), nest(split))));
+        plain
     }
-    Ok(HttpResponse::Ok().json(body))
+}
+
+impl Serialize for TenantStats {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let counts = self
+            .counts
+            .iter()
+            .map(|(stat, count)| (*stat, (*count).into()));
+        let mut body = Map::new();
+        body.insert("tenant_id".to_owned(), self.tenant_id.as_str().into());
+        body.extend(Self::arrange(counts, Value::Object));
+        body.serialize(serializer)
+    }
+}
+
+impl JsonSchema for TenantStats {
+    fn schema_name() -> Cow<'static, str> {
+        "TenantStats".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        fn object(members: Map<String, Value>) -> Value {
+            let names: Vec<_> = members.keys().cloned().collect();
+            json!({"type": "object", "properties": members, "required": names, "additionalProperties": false})
+        }
+        let facts = Stat::all().into_iter().filter(|stat| of_tenant(*stat));
+        let count = json!({"type": "integer", "minimum": 0});
+        let mut members = Map::new();
+        let tenant = schemas.subschema_for::<TenantId>();
+        members.insert("tenant_id".to_owned(), tenant.to_value());
+        members.extend(Self::arrange(
+            facts.map(|stat| (stat, count.clone())),
+            object,
+        ));
+        let mut schema = Schema::try_from(object(members)).unwrap_or_default();
+        schema.insert("description".to_owned(), "What a tenant holds.".into());
+        schema
+    }
 }

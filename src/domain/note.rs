@@ -351,11 +351,9 @@ pub struct NoteFilter {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
-    fn parse(extra: &serde_json::Value) -> Result<NewNote, Invalid> {
+    fn parse(extra: &Value) -> Result<NewNote, Invalid> {
         let mut draft = json!({"content": "the port is 3456"});
         draft
             .as_object_mut()

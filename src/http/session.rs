@@ -3,11 +3,11 @@
 //! **Invariant:** a session's id is the client's, so it is percent-encoded in a path.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -117,39 +117,36 @@ struct TenantStats {
     counts: Vec<(Stat, i64)>,
 }
 
-impl TenantStats {
-    /// Arranges what is known of each fact by its name and label.
-    fn arrange(
-        facts: impl Iterator<Item = (Stat, Value)>,
-        nest: impl Fn(Map<String, Value>) -> Value,
-    ) -> Map<String, Value> {
-        let mut splits: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-        let mut plain = Map::new();
-        for (stat, value) in facts {
-            match stat.key() {
-                (name, "") => drop(plain.insert(name.to_owned(), value)),
-                (name, label) => {
-                    let split = splits.entry(name).or_default();
-                    split.insert(label.to_owned(), value);
-                }
-            }
+/// Facts by name, in their order; one that is not split has an empty label.
+fn by_name<T>(
+    facts: impl Iterator<Item = (Stat, T)>,
+) -> Vec<(&'static str, Vec<(&'static str, T)>)> {
+    let mut names: Vec<(&str, Vec<(&str, T)>)> = Vec::new();
+    for (stat, value) in facts {
+        let (name, label) = stat.key();
+        match names.last_mut() {
+            Some((last, labels)) if *last == name => labels.push((label, value)),
+            _ => names.push((name, vec![(label, value)])),
         }
-        let splits = splits.into_iter();
-        plain.extend(splits.map(|(name, split)| (name.to_owned(), nest(split))));
-        plain
     }
+    names
 }
 
 impl Serialize for TenantStats {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let counts = self
-            .counts
-            .iter()
-            .map(|(stat, count)| (*stat, (*count).into()));
-        let mut body = Map::new();
-        body.insert("tenant_id".to_owned(), self.tenant_id.as_str().into());
-        body.extend(Self::arrange(counts, Value::Object));
-        body.serialize(serializer)
+        let mut body = serializer.serialize_map(None)?;
+        body.serialize_entry("tenant_id", &self.tenant_id)?;
+        for (name, counts) in by_name(self.counts.iter().copied()) {
+            match counts.as_slice() {
+                [("", count)] => body.serialize_entry(name, count)?,
+                _ => {
+                    let counts = counts.into_iter();
+                    let counts = counts.map(|(label, count)| (label.to_owned(), count.into()));
+                    body.serialize_entry(name, &counts.collect::<Map<_, Value>>())?;
+                }
+            }
+        }
+        body.end()
     }
 }
 
@@ -159,19 +156,31 @@ impl JsonSchema for TenantStats {
     }
 
     fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
-        fn object(members: Map<String, Value>) -> Value {
+        let object = |members: Map<String, Value>| {
             let names: Vec<_> = members.keys().cloned().collect();
             json!({"type": "object", "properties": members, "required": names, "additionalProperties": false})
-        }
-        let facts = Stat::all().into_iter().filter(|stat| of_tenant(*stat));
-        let count = json!({"type": "integer", "minimum": 0});
+        };
+        let mut facts = Stat::all();
+        facts.retain(|stat| of_tenant(*stat));
+        facts.sort_unstable();
         let mut members = Map::new();
         let tenant = schemas.subschema_for::<TenantId>();
         members.insert("tenant_id".to_owned(), tenant.to_value());
-        members.extend(Self::arrange(
-            facts.map(|stat| (stat, count.clone())),
-            object,
-        ));
+        let count = json!({"type": "integer", "minimum": 0});
+        for (name, labels) in by_name(facts.into_iter().map(|stat| (stat, count.clone()))) {
+            let member = match labels.as_slice() {
+                [("", count)] => count.clone(),
+                _ => {
+                    let labels = labels.into_iter();
+                    object(
+                        labels
+                            .map(|(label, count)| (label.to_owned(), count))
+                            .collect(),
+                    )
+                }
+            };
+            members.insert(name.to_owned(), member);
+        }
         let mut schema = Schema::try_from(object(members)).unwrap_or_default();
         schema.insert("description".to_owned(), "What a tenant holds.".into());
         schema

@@ -13,6 +13,11 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use agent_memory::http::openapi;
 use jsonschema::{Registry, Validator};
 use serde_json::Value;
+use ureq::config::ConfigBuilder;
+use ureq::http::{Request, Response};
+use ureq::middleware::MiddlewareNext;
+use ureq::typestate::AgentScope;
+use ureq::{Body, SendBody};
 
 /// The document.
 pub(crate) static DOCUMENT: LazyLock<Value> =
@@ -33,13 +38,23 @@ static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::
 pub(crate) struct Exchange<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
-    /// The request's type, and its body.
-    pub(crate) sent: Option<(&'a str, &'a [u8])>,
+    pub(crate) sent: Sent<'a>,
     pub(crate) status: u16,
     /// The answer's type, `x-request-id` and body.
     pub(crate) kind: &'a str,
     pub(crate) request_id: &'a str,
     pub(crate) body: &'a [u8],
+}
+
+/// What a request brought with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sent<'a> {
+    /// A body of a type.
+    Body(&'a str, &'a [u8]),
+    /// None.
+    Nothing,
+    /// It was not looked at.
+    Unknown,
 }
 
 impl Exchange<'_> {
@@ -99,15 +114,12 @@ impl Exchange<'_> {
     }
 
     fn judge_request(&self, content: &str) -> Result<(), String> {
-        let Some((kind, body)) = self.sent else {
-            return match DOCUMENT.pointer(content) {
-                Some(_) => Err("it has no body".to_owned()),
-                None => Ok(()),
-            };
+        let (kind, body) = match self.sent {
+            _ if DOCUMENT.pointer(content).is_none() => return Ok(()),
+            Sent::Unknown => return Ok(()),
+            Sent::Nothing => return Err("it has no body".to_owned()),
+            Sent::Body(kind, body) => (kind, body),
         };
-        if DOCUMENT.pointer(content).is_none() {
-            return Ok(());
-        }
         // A batch is answered 207 whatever its items are.
         if self.status == 207 {
             let answer: Value = serde_json::from_slice(self.body).unwrap();
@@ -115,13 +127,43 @@ impl Exchange<'_> {
                 return Ok(());
             }
         }
-        let kind = match essence(kind) {
+        let kind = kind.to_ascii_lowercase();
+        let kind = match essence(&kind) {
             "application/ndjson" | "application/jsonl" => "application/x-ndjson",
             "" => "application/json",
             kind => kind,
         };
         fits(content, kind, body)
     }
+}
+
+/// A client that holds every answer against the document.
+pub(crate) fn watched(config: ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope> {
+    config.middleware(watch)
+}
+
+fn watch(
+    request: Request<SendBody<'_>>,
+    next: MiddlewareNext<'_>,
+) -> Result<Response<Body>, ureq::Error> {
+    let (method, url) = (request.method().clone(), request.uri().clone());
+    let (head, mut body) = next.handle(request)?.into_parts();
+    let body = body.with_config().limit(64 << 20).read_to_vec()?;
+    let header = |name: &str| {
+        let value = head.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    };
+    let exchange = Exchange {
+        method: method.as_str(),
+        path: url.path(),
+        sent: Sent::Unknown,
+        status: head.status.as_u16(),
+        kind: header("content-type"),
+        request_id: header("x-request-id"),
+        body: &body,
+    };
+    exchange.check();
+    Ok(Response::from_parts(head, Body::builder().data(body)))
 }
 
 /// The type without its parameters.
@@ -220,14 +262,15 @@ mod tests {
 
     /// What is said of an answer to the reading of an event.
     fn judged(path: &str, status: u16, kind: &str, body: &Value) -> String {
+        let body = body.to_string();
         let exchange = Exchange {
             method: "GET",
             path,
-            sent: None,
+            sent: Sent::Nothing,
             status,
             kind,
             request_id: "r",
-            body: body.to_string().as_bytes(),
+            body: body.as_bytes(),
         };
         exchange.judge().err().unwrap_or_default()
     }
@@ -290,16 +333,14 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_another_kind_is_noticed() {
+    fn a_path_is_that_of_one_operation() {
         let path = "/api/v1/handoffs/last";
         assert!(operation("GET", path).unwrap().ends_with("last/get"));
-        let said = judged(
-            path,
-            200,
-            "application/json",
-            &json!({"handoff_id": "evt_1"}),
-        );
-        assert!(said.contains("/handoff_id"), "{said}");
+        let path = "/api/v1/handoffs/sh_1";
+        assert!(operation("GET", path).unwrap().ends_with("{id}/get"));
+        for path in ["/api/v1/handoffs/", "/api/v1/handoffs/a/b", "/api/v1"] {
+            assert_eq!(operation("GET", path), None, "{path}");
+        }
     }
 
     #[test]
@@ -325,7 +366,7 @@ mod tests {
             let exchange = Exchange {
                 method: "POST",
                 path: "/api/v1/events",
-                sent: Some(("application/json", body.as_bytes())),
+                sent: Sent::Body("application/json", body.as_bytes()),
                 status: 201,
                 kind: "application/json",
                 request_id: "r",

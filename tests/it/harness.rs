@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::http::{HeaderMap, Request};
 
-use crate::contract::Exchange;
+use crate::contract::{Exchange, Sent};
 use crate::process::wait_for;
 
 /// Where every test's clock stands at first.
@@ -146,7 +146,8 @@ impl TestApp {
         };
         let named = |(name, _): &&(&str, &str)| name.eq_ignore_ascii_case("content-type");
         let kind = headers.iter().find(named).map_or("", |(_, kind)| *kind);
-        answer.check(method, path, body.map(|body| (kind, body)));
+        let sent = body.map_or(Sent::Nothing, |body| Sent::Body(kind, body));
+        answer.check(method, path, sent);
         answer
     }
 
@@ -163,7 +164,7 @@ impl TestApp {
         let (method, path) = (words.next().unwrap(), words.next().unwrap_or_default());
         // A body in chunks still has their sizes in it; the same answer is checked where it comes whole.
         if answer.header("transfer-encoding") != "chunked" {
-            answer.check(method, path, None);
+            answer.check(method, path, Sent::Unknown);
         }
         answer
     }
@@ -347,7 +348,7 @@ impl Answer {
 
     /// Insists that it is as described.
     #[track_caller]
-    fn check(&self, method: &str, path: &str, sent: Option<(&str, &[u8])>) {
+    fn check(&self, method: &str, path: &str, sent: Sent<'_>) {
         let exchange = Exchange {
             method,
             path,

@@ -21,6 +21,8 @@ mod contract;
 mod harness;
 mod process;
 
+use contract::watched;
+
 // The interface.
 mod bad_input;
 mod batch;

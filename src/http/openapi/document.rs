@@ -144,7 +144,9 @@ fn parameter(query: &Query, schemas: &mut Schemas) -> Value {
         "name": query.name, "in": "query", "description": query.says, "required": query.required, "schema": schema,
     });
     // A list is written with commas.
-    if let (Some("array"), Value::Object(map)) = (schema["type"].as_str(), &mut parameter) {
+    if let (Some("array"), Value::Object(map)) =
+        (schema.get("type").and_then(Value::as_str), &mut parameter)
+    {
         map.insert("style".to_owned(), "form".into());
         map.insert("explode".to_owned(), false.into());
     }

@@ -187,7 +187,7 @@ fn never_null(object: &mut Map<String, Value>) {
             }
         }
         if let Some(Value::Array(forms)) = member.get_mut("anyOf") {
-            forms.retain(|form| form["type"] != "null");
+            forms.retain(|form| form.get("type").is_none_or(|kind| kind != "null"));
             if let [Value::Object(form)] = forms.as_slice() {
                 let form = form.clone();
                 member.remove("anyOf");

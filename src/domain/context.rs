@@ -19,7 +19,7 @@ use crate::domain::event::check_tenant;
 use crate::domain::handoff::Handoff;
 use crate::domain::note::Note;
 use crate::domain::pack::Budget;
-use crate::domain::recall::{Candidates, Hit, RecallDraft, RecallQuery, rank};
+use crate::domain::recall::{Candidates, Hit, MAX_QUERY_BYTES, RecallDraft, RecallQuery, rank};
 use crate::domain::{BundleId, Channel, EntityType, Invalid, Name, TenantId, Timestamp, page};
 
 mod item;
@@ -64,6 +64,7 @@ pub struct ContextDraft {
     /// The kind of task: a mode's name, or a sentence.
     pub intent: Option<String>,
     /// What the task is about.
+    #[schemars(length(max = MAX_QUERY_BYTES))]
     pub query_text: String,
     /// Most tokens of the bundle.
     #[schemars(range(min = 1, max = MAX_MAX_TOKENS))]

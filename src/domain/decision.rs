@@ -20,7 +20,7 @@ pub const MAX_ITEMS: usize = 64;
 /// Longest item, in bytes.
 pub const MAX_ITEM_BYTES: usize = 4 * 1024;
 
-/// A decision as a client writes it.
+/// A decision as a client writes it; it has 16 KiB at most, each item of its lists 4 KiB.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionDraft {

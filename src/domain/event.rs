@@ -33,7 +33,7 @@ pub struct Actor {
     pub id: String,
 }
 
-/// An event as a client writes it.
+/// An event as a client writes it; where its texts exceed 64 KiB, the whole is kept beside it as an artifact.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventDraft {

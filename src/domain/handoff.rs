@@ -71,7 +71,7 @@ impl Fields {
     }
 }
 
-/// A handoff as a client writes it.
+/// A handoff as a client writes it; one of its texts has to say something, and each has 64 KiB at most.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HandoffDraft {

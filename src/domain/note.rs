@@ -19,7 +19,7 @@ pub const MAX_SOURCES: usize = 64;
 /// The confidence of a note that names none.
 pub const DEFAULT_CONFIDENCE: f64 = 0.7;
 
-/// A note as a client writes it.
+/// A note as a client writes it: a title of 512 bytes at most, a content of 64 KiB.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = also_as_text)]

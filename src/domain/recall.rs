@@ -34,6 +34,7 @@ const B: f64 = 0.7;
 #[serde(deny_unknown_fields)]
 pub struct RecallDraft {
     /// What to look for, in plain words.
+    #[schemars(length(max = MAX_QUERY_BYTES))]
     pub query: String,
     /// The tenant; it has to agree with the caller's.
     #[schemars(with = "Option<TenantId>")]

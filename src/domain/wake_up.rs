@@ -86,10 +86,13 @@ pub struct WakeUp {
     /// The last handoff, whole.
     pub last_handoff: Option<Handoff>,
     /// The newest identity statements, oldest first.
+    #[schemars(length(max = MAX_IDENTITY))]
     pub identity_thread: Vec<IdentityStatement>,
     /// Decisions that hold.
+    #[schemars(length(max = MAX_STANDING))]
     pub recent_decisions: Vec<DecisionBrief>,
     /// Notes worth having at hand.
+    #[schemars(length(max = MAX_STANDING))]
     pub knowledge: Vec<NoteBrief>,
     /// The layers that were asked for.
     pub layers: Layers,
@@ -113,9 +116,11 @@ pub struct Layers {
     pub reflection: Option<Vec<serde_json::Value>>,
     /// The last handoffs, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_RECENT))]
     pub recent: Option<Vec<Recent>>,
     /// Older handoffs in a shorter form.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_PROGRESSIVE))]
     pub progressive: Option<Vec<Brief>>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** holds one block of lines and what of the next has come, however long the body is.
 
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::timeout;
@@ -12,7 +13,7 @@ use crate::domain::import::{How, Mode};
 use crate::http::State;
 use crate::http::openapi::{Operation, Query, Tag, json, lines, post};
 use crate::http::problem::Problem;
-use crate::http::request::{Ask, drain, media, next};
+use crate::http::request::{Ask, Media, drain, media, next};
 use crate::service::{Error, Import, ImportReport, stopped};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -35,7 +36,7 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .tagged(Tag::Transfer)
         .query(TAKES)
-        .takes(vec![lines::<Line>()])
+        .streams(lines::<Line>())
         .answers(200, "What was stored.", vec![json::<ImportReport>()]),
     ]
 }
@@ -47,7 +48,10 @@ async fn import(
     body: Payload,
 ) -> Result<HttpResponse, Problem> {
     ask.only(TAKES)?;
-    media(&request)?;
+    // A body that says nothing of its type is taken for what it should be.
+    if request.headers().contains_key(CONTENT_TYPE) && media(&request)? != Media::Lines {
+        return Err(Problem::Media("application/x-ndjson"));
+    }
     let how = How {
         mode: Mode::parse("mode", ask.text("mode").unwrap_or("merge"))?,
         dry_run: false,

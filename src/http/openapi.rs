@@ -31,7 +31,7 @@ pub(super) use query::{
 };
 pub(super) use schema::SchemaOf;
 
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| document::render(&operations()));
+static DOCUMENT: LazyLock<Box<str>> = LazyLock::new(|| document::render(&operations()));
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config.service(web::resource("/openapi.json").route(web::get().to(show)));

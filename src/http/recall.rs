@@ -8,7 +8,9 @@ use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
 
 use crate::domain::content::MAX_TAGS;
-use crate::domain::recall::{DEFAULT_HITS, Hit, MAX_HITS, MAX_TOKENS, RecallDraft};
+use crate::domain::recall::{
+    DEFAULT_HITS, Hit, MAX_HITS, MAX_QUERY_BYTES, MAX_TOKENS, RecallDraft,
+};
 use crate::domain::{Caller, EntityType, Invalid};
 use crate::http::State;
 use crate::http::openapi::{
@@ -26,7 +28,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 const QUESTION: Query = Query::new(
     "q",
     "What to look for, in plain words.",
-    |_| json_schema!({"type": "string"}),
+    |_| json_schema!({"type": "string", "maxLength": MAX_QUERY_BYTES}),
 )
 .required();
 const TYPES: Query = Query::new("types", "Only these types of memory.", |schemas| {
@@ -82,6 +84,7 @@ pub(super) fn operations() -> Vec<Operation> {
 #[derive(Serialize, JsonSchema)]
 struct Hits {
     /// The hits, best first.
+    #[schemars(length(max = MAX_HITS))]
     hits: Vec<Hit>,
 }
 

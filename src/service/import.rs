@@ -51,6 +51,7 @@ pub struct ImportReport {
     /// There already.
     pub unchanged: Counts,
     /// Not stored, since what is there contradicts; the first hundred.
+    #[schemars(length(max = LISTED_CONFLICTS))]
     pub conflicts: Vec<Conflict>,
     /// All of them.
     pub conflict_count: u64,

@@ -73,44 +73,82 @@ fn speaks_to_clients() {
     });
 }
 
-/// The operations, each with its method, path and parameters in the query.
-fn operations() -> Vec<(String, &'static str, BTreeSet<&'static str>)> {
-    let paths = DOCUMENT["paths"].as_object().unwrap();
-    let mut all = Vec::new();
-    for (path, methods) in paths {
-        for (method, operation) in methods.as_object().unwrap() {
-            let parameters = operation["parameters"].as_array();
-            let queries = parameters.into_iter().flatten().filter_map(|parameter| {
-                let parameter = match parameter["$ref"].as_str() {
-                    Some(place) => DOCUMENT.pointer(&place[1..]).unwrap(),
-                    None => parameter,
-                };
-                (parameter["in"] == "query").then(|| parameter["name"].as_str().unwrap())
-            });
-            all.push((method.to_uppercase(), path.as_str(), queries.collect()));
+/// What the document says of one route.
+struct Operation {
+    method: String,
+    pattern: &'static str,
+    said: &'static Value,
+}
+
+impl Operation {
+    fn all() -> Vec<Self> {
+        let paths = DOCUMENT["paths"].as_object().unwrap();
+        let mut all = Vec::new();
+        for (pattern, methods) in paths {
+            for (method, said) in methods.as_object().unwrap() {
+                all.push(Self {
+                    method: method.to_uppercase(),
+                    pattern,
+                    said,
+                });
+            }
         }
+        assert_eq!(all.len(), ROUTES.len());
+        all
     }
-    assert_eq!(all.len(), ROUTES.len());
-    all
+
+    fn parameters(&self, place: &str) -> impl Iterator<Item = &'static Value> {
+        let all = self.said["parameters"].as_array();
+        let all = all.into_iter().flatten().map(followed);
+        all.filter(move |parameter| parameter["in"] == place)
+    }
+
+    fn query(&self) -> BTreeSet<&'static str> {
+        let query = self.parameters("query");
+        query.map(|one| one["name"].as_str().unwrap()).collect()
+    }
+
+    /// Its path, with an id of the right kind that nothing has.
+    fn path(&self) -> String {
+        let made = self.parameters("path").next().map(|id| {
+            let pattern = followed(&id["schema"])["pattern"].as_str();
+            let prefix = pattern.and_then(|pattern| pattern[1..].split_once("_["));
+            prefix.map_or("nobody".to_owned(), |(prefix, _)| made_id(prefix, 1))
+        });
+        self.pattern.replace("{id}", &made.unwrap_or_default())
+    }
+
+    fn answers(&self, status: u16) -> bool {
+        self.said["responses"].get(status.to_string()).is_some()
+    }
+
+    fn takes(&self, kind: &str) -> bool {
+        self.said["requestBody"]["content"].get(kind).is_some()
+    }
+}
+
+/// What a reference means.
+fn followed(value: &'static Value) -> &'static Value {
+    match value["$ref"].as_str() {
+        Some(place) => DOCUMENT.pointer(&place[1..]).unwrap(),
+        None => value,
+    }
 }
 
 #[test]
 fn names_the_parameters_that_are_let_through_and_no_other() {
     let app = TestApp::start();
-    let all = operations();
-    let every: BTreeSet<_> = all
-        .iter()
-        .flat_map(|(_, _, names)| names)
-        .copied()
-        .collect();
-    for (method, pattern, names) in &all {
+    let all = Operation::all();
+    let every: BTreeSet<_> = all.iter().flat_map(Operation::query).collect();
+    for operation in &all {
+        let names = operation.query();
         // What takes no tenant takes no parameter, and looks at none.
         if !names.contains("tenant_id") {
-            assert!(names.is_empty(), "{method} {pattern}");
+            assert!(names.is_empty(), "{}", operation.pattern);
             continue;
         }
-        let path = pattern.replace("{id}", &made_id("none", 1));
-        let body = matches!(method.as_str(), "POST" | "PATCH").then_some(b"{}".as_slice());
+        let (method, path) = (operation.method.as_str(), operation.path());
+        let body = ["POST", "PATCH"].contains(&method).then_some(&b"{}"[..]);
         for name in every.iter().chain(&["zzz"]) {
             let answer = app.send(method, &format!("{path}?{name}=%20"), &[], body);
             let refused = answer.status == 422
@@ -119,10 +157,52 @@ fn names_the_parameters_that_are_let_through_and_no_other() {
             assert_eq!(
                 refused,
                 !names.contains(name),
-                "{method} {pattern}?{name}=: {} {}",
-                answer.status,
+                "{method} {path}?{name}=: {}",
                 answer.text()
             );
+        }
+    }
+}
+
+#[test]
+fn names_the_refusals_that_happen() {
+    let app = TestApp::start_with(|config| config.max_body_bytes = 1000);
+    let long = "x".repeat(2000);
+    for operation in Operation::all() {
+        let (method, path) = (operation.method.as_str(), operation.path());
+        let refused = |headers: &[(&str, &str)], body: Option<&str>, status: u16| {
+            let answer = app.send(method, &path, headers, body.map(str::as_bytes));
+            assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+            assert!(operation.answers(status), "{method} {path}");
+        };
+        let has_body = operation.said.get("requestBody").is_some();
+        let body = has_body.then_some("{}");
+        refused(&[("origin", "http://evil.example")], body, 403);
+        if has_body {
+            refused(&[("content-type", "text/html")], Some("{}"), 415);
+            refused(&[], Some("{"), 400);
+            for kind in ["application/json", "application/x-ndjson"] {
+                if !operation.takes(kind) {
+                    refused(&[("content-type", kind)], Some("{}"), 415);
+                }
+            }
+        }
+        if operation.answers(413) {
+            refused(&[], Some(&long), 413);
+        }
+        if operation.answers(404) {
+            let body = has_body.then_some(r#"{"decision": "gone"}"#);
+            let body = if method == "PATCH" { Some("{}") } else { body };
+            refused(&[], body, 404);
+        }
+        if operation.answers(422) {
+            let answer = app.send(
+                method,
+                &format!("{path}?zzz=1"),
+                &[],
+                body.map(str::as_bytes),
+            );
+            answer.blames(422, "zzz");
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::TenantId;
+use crate::domain::{TenantId, page};
 use crate::http::openapi::operation::{Answer, Form, Media, Operation, Tag};
 use crate::http::openapi::schema::{Schemas, rename};
 use crate::http::openapi::{Query, SchemaOf};
@@ -14,10 +14,12 @@ use crate::service::event::MAX_KEY_BYTES;
 
 const ABOUT: &str = "The memory that AI agents keep between sessions, over one SQLite file. Every answer is JSON unless \
     something else is said, every refusal an RFC 9457 problem. An unknown parameter or member is refused. A read shows \
-    what its `channel` may hear: `private` (the default) and `team` more than `public` and `agent`.";
+    what its `channel` may hear: `private` (the default) and `team` more than `public` and `agent`. A body that names no \
+    type is taken for what the route takes first; `application/ndjson` and `application/jsonl` are \
+    `application/x-ndjson` as well.";
 
 /// The document as JSON.
-pub(super) fn render(operations: &[Operation]) -> String {
+pub(super) fn render(operations: &[Operation]) -> Box<str> {
     let mut schemas = Schemas::new();
     let mut paths = Map::new();
     for operation in operations {
@@ -65,6 +67,7 @@ pub(super) fn render(operations: &[Operation]) -> String {
         },
     })
     .to_string()
+    .into_boxed_str()
 }
 
 /// The parts of the operations that describe what is read.
@@ -240,7 +243,7 @@ fn body(form: Form, schema: &mut impl FnMut(SchemaOf) -> Value) -> Value {
             json!({"schema": {
                 "type": "object",
                 "properties": {
-                    name: {"type": "array", "items": items},
+                    name: {"type": "array", "items": items, "maxItems": page::MAX_LIMIT},
                     "next_cursor": {"type": "string", "description": "The `cursor` of the next page; absent on the last."},
                 },
                 "required": [name],

@@ -2,7 +2,8 @@
 //!
 //! `get(path, id, summary)` and its like describe a route of the API: it is asked in a tenant and a channel, and may be
 //! refused with 403, 408, 422, 500 or 503. What else it takes adds what else it may be refused with: a body 400, 413
-//! and 415, an id in the path 404, an `Idempotency-Key` 409. [`Operation::fails`] adds what is left.
+//! and 415, an id in the path 404, an `Idempotency-Key` (or an id of the client's own) 409. [`Operation::fails`] adds
+//! what is left.
 //!
 //! **Invariant:** describes and decides nothing: no handler reads it.
 
@@ -255,6 +256,15 @@ impl Operation {
     /// The forms of its body.
     pub(in crate::http) fn takes(self, body: Vec<Media>) -> Self {
         Self { body, ..self }.fails(&[400, 413, 415])
+    }
+
+    /// The form of a body that is read as it comes, however long it is.
+    pub(in crate::http) fn streams(self, body: Media) -> Self {
+        Self {
+            body: vec![body],
+            ..self
+        }
+        .fails(&[400, 415])
     }
 
     /// An answer; an empty list of forms is one without a body.

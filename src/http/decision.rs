@@ -113,7 +113,7 @@ async fn create(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse,
     Ok(HttpResponse::Created().json(created))
 }
 
-/// `{"superseded_by": "dec_…"}` names a decision that is there; anything else is a new one.
+/// A decision that is there.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ExistingSuccessor")]
@@ -125,10 +125,13 @@ struct Existing {
     tenant_id: Option<String>,
 }
 
-/// The two forms of a body; which one it is shows before it is read, so that a refusal names the right field.
+/// Another decision that is there, or a new one.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-#[expect(dead_code, reason = "only described")]
+#[expect(
+    dead_code,
+    reason = "only described: which of the two it is shows before it is read, so that a refusal names the right field"
+)]
 enum Successor {
     Existing(Existing),
     New(DecisionDraft),

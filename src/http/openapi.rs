@@ -4,6 +4,9 @@
 //! that are read and written and the very lists of parameters that are let through. The schemas follow from the types
 //! ([`schema`]); [`document`] puts it all together, once, when it is first asked for.
 //!
+//! A new route is a line in [`crate::http::ROUTES`], a resource in its module's `routes` and an entry in its module's
+//! `operations`; a test fails while one of the first two lacks the other.
+//!
 //! **Invariant:** every route has an operation and every operation a route; every answer of every black-box test is
 //! held against the document.
 

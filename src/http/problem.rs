@@ -118,7 +118,7 @@ pub(super) const FAILURES: &[Failure] = &[
         status: 404,
         name: "NotFound",
         says: "There is no such thing, or it is another tenant's.",
-        codes: &["not_found", "no_such_route"],
+        codes: &["not_found"],
     },
     Failure {
         status: 408,

@@ -190,6 +190,12 @@ fn names_the_refusals_that_happen() {
         if operation.answers(413) {
             refused(&[], Some(&long), 413);
         }
+        if operation.pattern.contains("{id}") {
+            // What is no text names nothing, or nothing that could be.
+            let path = operation.pattern.replace("{id}", "%FF");
+            let answer = app.send(method, &path, &[], body.map(str::as_bytes));
+            assert!([404, 422].contains(&answer.status), "{}", answer.text());
+        }
         if operation.answers(404) {
             let body = has_body.then_some(r#"{"decision": "gone"}"#);
             let body = if method == "PATCH" { Some("{}") } else { body };

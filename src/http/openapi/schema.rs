@@ -196,3 +196,84 @@ fn never_null(object: &mut Map<String, Value>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Same {
+        name: String,
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Other {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        same: Option<Same>,
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        other: Other,
+    }
+
+    fn of<T: JsonSchema>() -> SchemaOf {
+        |schemas| schemas.subschema_for::<T>()
+    }
+
+    #[test]
+    fn what_is_read_otherwise_than_written_stands_twice_and_so_does_what_holds_it() {
+        let mut schemas = Schemas::new();
+        let mut asked = schemas.read(of::<Outer>());
+        schemas.written(of::<Outer>());
+        let (all, differing) = schemas.finish();
+        rename(&mut asked, &differing);
+        assert_eq!(asked, json!({"$ref": "#/components/schemas/OuterInput"}));
+        let names: Vec<_> = all.keys().map(String::as_str).collect();
+        let twice = [
+            "Other",
+            "OtherInput",
+            "Outer",
+            "OuterInput",
+            "Same",
+            "SameInput",
+        ];
+        assert_eq!(names, twice);
+        let other = &all["OuterInput"]["properties"]["other"];
+        assert_eq!(other["$ref"], "#/components/schemas/OtherInput");
+    }
+
+    #[test]
+    fn what_is_written_is_closed_and_null_only_where_it_is_there() {
+        let mut schemas = Schemas::new();
+        schemas.written(of::<Other>());
+        let (all, _) = schemas.finish();
+        assert_eq!(
+            all["Other"],
+            json!({
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "same": {"anyOf": [{"$ref": "#/components/schemas/Same"}, {"type": "null"}]},
+                },
+                "required": ["same"],
+                "additionalProperties": false,
+            })
+        );
+        assert_eq!(all["Same"]["additionalProperties"], false);
+    }
+
+    #[test]
+    fn what_is_read_alone_keeps_its_name() {
+        let mut schemas = Schemas::new();
+        schemas.read(of::<Same>());
+        let (all, differing) = schemas.finish();
+        assert!(differing.is_empty() && all.contains_key("Same"));
+    }
+}

@@ -143,9 +143,11 @@ fn common(name: &str) -> Value {
 
 fn parameter(query: &Query, schemas: &mut Schemas) -> Value {
     let schema = schemas.read(query.schema);
-    let mut parameter = json!({
-        "name": query.name, "in": "query", "description": query.says, "required": query.required, "schema": schema,
-    });
+    let mut parameter =
+        json!({"name": query.name, "in": "query", "description": query.says, "schema": schema});
+    if let (true, Value::Object(map)) = (query.required, &mut parameter) {
+        map.insert("required".to_owned(), true.into());
+    }
     // A list is written with commas.
     if let (Some("array"), Value::Object(map)) =
         (schema.get("type").and_then(Value::as_str), &mut parameter)

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::decision::Decision;
@@ -18,7 +19,7 @@ use crate::domain::event::check_tenant;
 use crate::domain::handoff::Handoff;
 use crate::domain::note::Note;
 use crate::domain::pack::Budget;
-use crate::domain::recall::{Hit, RecallDraft, RecallQuery};
+use crate::domain::recall::{Hit, MAX_QUERY_BYTES, RecallDraft, RecallQuery};
 use crate::domain::{BundleId, Channel, EntityType, Invalid, Name, TenantId, Timestamp, page};
 
 mod item;
@@ -43,24 +44,30 @@ pub const SESSION_EVENTS: u32 = 30;
 const FILLED_PERCENT: usize = 92;
 
 /// A bundle as a client asks for it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContextDraft {
     /// The tenant; it has to agree with the caller's.
+    #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// The session at hand.
+    #[schemars(length(min = 1))]
     pub session_id: Option<String>,
     /// The agent that asks; noted in the provenance.
+    #[schemars(length(min = 1))]
     pub agent_id: Option<String>,
     /// Only this project, and what has none.
+    #[schemars(length(min = 1))]
     pub project_id: Option<String>,
     /// Where the bundle will be heard.
     pub channel: Option<Channel>,
     /// The kind of task: a mode's name, or a sentence.
     pub intent: Option<String>,
     /// What the task is about.
+    #[schemars(length(max = MAX_QUERY_BYTES))]
     pub query_text: String,
     /// Most tokens of the bundle.
+    #[schemars(range(min = 1, max = MAX_MAX_TOKENS))]
     pub max_tokens: Option<i64>,
 }
 
@@ -143,7 +150,7 @@ pub struct ContextFacts {
 }
 
 /// A bundle.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Bundle {
     /// Names this bundle; it is not stored.
     pub acb_id: BundleId,
@@ -160,11 +167,13 @@ pub struct Bundle {
     /// The kind of task it was made for.
     pub mode: Mode,
     /// How sure that is, 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
     pub mode_confidence: f64,
 }
 
 /// A part of a bundle.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BundleSection")]
 pub struct Section {
     /// Which part.
     pub name: Part,
@@ -175,7 +184,7 @@ pub struct Section {
 }
 
 /// Something that was considered and left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Omission {
     /// What.
     pub id: String,
@@ -189,8 +198,9 @@ pub struct Omission {
 }
 
 /// Why something was left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "OmissionReason")]
 pub enum Reason {
     /// It did not fit.
     Budget,
@@ -201,7 +211,7 @@ pub enum Reason {
 }
 
 /// Where a bundle comes from.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Provenance {
     /// When it was made.
     pub built_at: Timestamp,

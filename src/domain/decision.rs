@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a decision's words are never changed; what changes is whether it holds, and what took its place.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::content::{Cleaner, Fingerprint, MAX_REF_BYTES, MAX_REFS, Redactions};
@@ -19,18 +20,21 @@ pub const MAX_ITEMS: usize = 64;
 /// Longest item, in bytes.
 pub const MAX_ITEM_BYTES: usize = 4 * 1024;
 
-/// A decision as a client writes it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A decision as a client writes it; it has 16 KiB at most, each item of its lists 4 KiB.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionDraft {
     /// The client's own id, which makes the write idempotent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DecisionId>")]
     pub decision_id: Option<String>,
     /// The tenant; it has to agree with the caller's.
     #[serde(default, skip_serializing)]
+    #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// The project, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub project_id: Option<String>,
     /// When it was made; now, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,26 +43,32 @@ pub struct DecisionDraft {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<DecisionScope>,
     /// What was decided.
+    #[schemars(length(min = 1))]
     pub decision: String,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_ITEMS))]
     pub rationale: Option<Vec<String>>,
     /// Within which bounds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_ITEMS))]
     pub constraints: Option<Vec<String>>,
     /// Instead of what.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_ITEMS))]
     pub alternatives: Option<Vec<String>>,
     /// With which effects.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_ITEMS))]
     pub consequences: Option<Vec<String>>,
     /// Ids, paths or addresses it refers to.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_REFS))]
     pub refs: Option<Vec<String>>,
 }
 
 /// The words of a decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Statement {
     /// What was decided.
     pub decision: String,
@@ -207,7 +217,7 @@ pub enum Successor {
 }
 
 /// A decision as it is read back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Decision {
     /// Its id.
     pub decision_id: DecisionId,

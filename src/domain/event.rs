@@ -9,6 +9,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -21,30 +22,35 @@ use crate::domain::{
 };
 
 /// Who or what made an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
     /// A person, an agent or a tool.
     #[serde(rename = "type")]
     pub actor_type: ActorType,
     /// Its name.
+    #[schemars(length(min = 1))]
     pub id: String,
 }
 
-/// An event as a client writes it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An event as a client writes it; where its texts exceed 64 KiB, the whole is kept beside it as an artifact.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventDraft {
     /// The client's own id, which makes the write idempotent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<EventId>")]
     pub event_id: Option<String>,
     /// The tenant; it has to agree with the caller's.
     #[serde(default, skip_serializing)]
+    #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// The project, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub project_id: Option<String>,
     /// The client's name of the session.
+    #[schemars(length(min = 1))]
     pub session_id: String,
     /// When it happened; now, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,11 +67,13 @@ pub struct EventDraft {
     pub sensitivity: Option<Sensitivity>,
     /// Words to find it by.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = content::MAX_TAGS))]
     pub tags: Option<Vec<String>>,
     /// What happened, as the client likes it.
     pub content: Content,
     /// Ids, paths or addresses it refers to.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = content::MAX_REFS))]
     pub refs: Option<Vec<String>>,
 }
 
@@ -233,7 +241,7 @@ pub fn chunks_of(content: &Content, ts: Timestamp, tags: &[String]) -> Vec<NewCh
 }
 
 /// An event as it is read back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Event {
     /// Its id.
     pub event_id: EventId,
@@ -257,6 +265,7 @@ pub struct Event {
     /// Words to find it by.
     pub tags: Vec<String>,
     /// What happened.
+    #[schemars(with = "Content")]
     pub content: Box<RawValue>,
     /// Ids, paths or addresses.
     pub refs: Vec<String>,
@@ -269,7 +278,7 @@ pub struct Event {
 }
 
 /// What the writer of an event gets back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventReceipt {
     /// The event.
     pub event_id: EventId,
@@ -294,7 +303,7 @@ pub struct EventFilter {
 }
 
 /// A chunk with its text.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Chunk {
     /// Its id.
     pub chunk_id: ChunkId,
@@ -314,7 +323,7 @@ pub struct Chunk {
 }
 
 /// A long text kept beside its event.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Artifact {
     /// Its id.
     pub artifact_id: ArtifactId,
@@ -329,6 +338,7 @@ pub struct Artifact {
     /// Its length in bytes.
     pub bytes: i64,
     /// Which part of the event's content it is.
+    #[schemars(with = "serde_json::Value")]
     pub meta: Box<RawValue>,
     /// The whole text.
     pub text: String,

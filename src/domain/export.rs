@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** a row is written and read by the same type, so that nothing is exported that an import does not know.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::content::Fingerprint;
@@ -56,8 +57,9 @@ pub enum Kind {
 }
 
 /// How many of each kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ExportCounts")]
 pub struct Counts {
     /// Projects.
     pub projects: u64,
@@ -125,8 +127,9 @@ impl Counts {
 }
 
 /// One line of an export.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "ExportLine")]
 pub enum Line {
     /// The first.
     Header(Header),
@@ -153,11 +156,13 @@ pub enum Line {
 }
 
 /// What the lines are.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Header {
-    /// [`FORMAT`].
+    /// The name of the format.
+    #[schemars(extend("const" = FORMAT))]
     pub format: String,
-    /// [`VERSION`] of the writer.
+    /// The version that the writer writes.
     pub version: u32,
     /// The tenant that was exported.
     pub tenant_id: String,
@@ -170,7 +175,7 @@ pub struct Header {
 }
 
 /// What the lines came to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trailer {
     /// Rows above.
@@ -179,11 +184,12 @@ pub struct Trailer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
     /// SHA-256 of all octets above, in hex.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: String,
 }
 
 /// Rows that were left out, by their sensitivity.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LeftOut {
     /// What leaves by its id alone.

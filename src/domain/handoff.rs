@@ -2,9 +2,10 @@
 //!
 //! **Invariant:** a handoff's text is never shortened in the store; shorter forms stand beside it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::content::{Cleaner, Fingerprint, Redactions};
+use crate::domain::content::{Cleaner, Fingerprint, MAX_TAGS, Redactions};
 use crate::domain::event::check_tenant;
 use crate::domain::time::MAX_AHEAD_MS;
 use crate::domain::{
@@ -18,7 +19,7 @@ pub const MAX_FIELD_BYTES: usize = 64 * 1024;
 pub const DEFAULT_SIGNIFICANCE: f64 = 0.5;
 
 /// The six texts of a handoff.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fields {
     /// What happened.
     pub experienced: String,
@@ -74,22 +75,27 @@ impl Fields {
     }
 }
 
-/// A handoff as a client writes it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A handoff as a client writes it; one of its texts has to say something, and each has 64 KiB at most.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HandoffDraft {
     /// The client's own id, which makes the write idempotent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<HandoffId>")]
     pub handoff_id: Option<String>,
     /// The tenant; it has to agree with the caller's.
     #[serde(default, skip_serializing)]
+    #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// The project, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub project_id: Option<String>,
     /// The client's name of the session.
+    #[schemars(length(min = 1))]
     pub session_id: String,
     /// With whom the session was.
+    #[schemars(length(min = 1))]
     pub with_whom: String,
     /// What happened.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,9 +117,11 @@ pub struct HandoffDraft {
     pub remember: Option<String>,
     /// 0 to 1; 0.5 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
     pub significance: Option<f64>,
     /// Words to find it by.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_TAGS))]
     pub tags: Option<Vec<String>>,
     /// How carefully to handle it; `none` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -266,7 +274,7 @@ pub fn chunks_of(fields: &Fields, created_at: Timestamp, tags: &[String]) -> Vec
 }
 
 /// A handoff as it is read back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Handoff {
     /// Its id.
     pub handoff_id: HandoffId,
@@ -283,6 +291,7 @@ pub struct Handoff {
     #[serde(flatten)]
     pub fields: Fields,
     /// 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
     pub significance: f64,
     /// Words to find it by.
     pub tags: Vec<String>,
@@ -314,20 +323,21 @@ pub struct HandoffFilter {
 }
 
 /// One `becoming`, in its place in time.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct IdentityStatement {
     /// The handoff that says so.
     pub handoff_id: HandoffId,
     /// What it says.
     pub becoming: String,
     /// How much it mattered.
+    #[schemars(range(min = 0, max = 1))]
     pub significance: f64,
     /// When.
     pub created_at: Timestamp,
 }
 
 /// The identity thread: the newest statements, oldest first, and how many there are.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct IdentityThread {
     /// The tenant.
     pub tenant_id: TenantId,

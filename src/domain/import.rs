@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** every rule of size and shape that holds for a client's write holds here.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -32,11 +33,11 @@ mod conclusion;
 const MAX_ALIASES: usize = 64;
 
 /// What becomes of a row whose id is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ImportMode")]
 pub enum Mode {
-    /// The same is fine; another is reported, and the stored one stays. Of two notes or principles the later changed one
-    /// wins.
+    /// The same is fine; another is reported, and the stored one stays. Of notes and principles the later changed wins.
     Merge,
     /// It is not looked at.
     Skip,
@@ -101,7 +102,8 @@ pub struct ImportLine {
 }
 
 /// A row that was not stored because of what is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ImportConflict")]
 pub struct Conflict {
     /// The line, from 1.
     pub line: u64,

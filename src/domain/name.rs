@@ -3,8 +3,10 @@
 //! **Invariant:** a name is never empty, never holds a control character, and never decides who may read what;
 //! [`crate::domain::Caller`] does.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::domain::Invalid;
@@ -94,6 +96,35 @@ impl fmt::Display for TenantId {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl JsonSchema for TenantId {
+    fn schema_name() -> Cow<'static, str> {
+        "TenantId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The name of a tenant.",
+            "type": "string",
+            "pattern": format!("^[A-Za-z0-9._:/@-]{{1,{MAX_TENANT_BYTES}}}$"),
+        })
+    }
+}
+
+impl JsonSchema for Name {
+    fn schema_name() -> Cow<'static, str> {
+        "Name".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The client's name of something, without control characters; at most 512 bytes in UTF-8.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_NAME_BYTES,
+        })
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! **Invariant:** a note is the one entity whose text its writer may change; the index follows in the same transaction.
 
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 
-use crate::domain::content::{Cleaner, Fingerprint, Redactions};
+use crate::domain::content::{Cleaner, Fingerprint, MAX_TAGS, Redactions};
 use crate::domain::event::check_tenant;
 use crate::domain::{ChunkField, HandoffId, Invalid, Name, NewChunk, NoteId, TenantId, Timestamp};
 
@@ -17,36 +19,45 @@ pub const MAX_SOURCES: usize = 64;
 /// The confidence of a note that names none.
 pub const DEFAULT_CONFIDENCE: f64 = 0.7;
 
-/// A note as a client writes it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A note as a client writes it: a title of 512 bytes at most, a content of 64 KiB.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = also_as_text)]
 pub struct NoteDraft {
     /// The client's own id, which makes the write idempotent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<NoteId>")]
     pub note_id: Option<String>,
     /// The tenant; it has to agree with the caller's.
     #[serde(default, skip_serializing)]
+    #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// The project, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub project_id: Option<String>,
     /// A heading.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// What is known.
     #[serde(alias = "text")]
+    #[schemars(length(min = 1))]
     pub content: String,
     /// With whom it was learned.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub with_whom: Option<String>,
     /// The handoffs it comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<HandoffId>>", length(max = MAX_SOURCES))]
     pub source_handoffs: Option<Vec<String>>,
     /// Words to find it by.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_TAGS))]
     pub tags: Option<Vec<String>>,
     /// How sure it is, 0 to 1; 0.7 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: Option<f64>,
     /// Whether it is always shown.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,33 +65,68 @@ pub struct NoteDraft {
 }
 
 /// What a client wants changed: what is absent stays, `null` takes a title or person away.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = also_as_text)]
 pub struct NotePatch {
     /// The tenant; it has to agree with the caller's.
     #[serde(default)]
+    #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// A heading.
     #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Option<String>")]
     pub title: Option<Option<String>>,
     /// What is known.
     #[serde(default, alias = "text", deserialize_with = "not_null")]
+    #[schemars(with = "String", length(min = 1))]
     pub content: Option<String>,
     /// With whom it was learned.
     #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Option<String>", length(min = 1))]
     pub with_whom: Option<Option<String>>,
     /// The handoffs it comes from.
     #[serde(default, deserialize_with = "not_null")]
+    #[schemars(with = "Vec<HandoffId>", length(max = MAX_SOURCES))]
     pub source_handoffs: Option<Vec<String>>,
     /// Words to find it by.
     #[serde(default, deserialize_with = "not_null")]
+    #[schemars(with = "Vec<String>", length(max = MAX_TAGS))]
     pub tags: Option<Vec<String>>,
     /// How sure it is.
     #[serde(default, deserialize_with = "not_null")]
+    #[schemars(with = "f64", range(min = 0, max = 1))]
     pub confidence: Option<f64>,
     /// Whether it is always shown.
     #[serde(default, deserialize_with = "not_null")]
+    #[schemars(with = "bool")]
     pub pinned: Option<bool>,
+}
+
+/// Says that `content` may also be called `text`, but not both.
+fn also_as_text(schema: &mut Schema) {
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else {
+        return;
+    };
+    let Some(text) = properties.get("content").cloned() else {
+        return;
+    };
+    properties.insert("text".to_owned(), text);
+    let required = schema.get_mut("required").and_then(Value::as_array_mut);
+    let needed = required.is_some_and(|names| {
+        let before = names.len();
+        names.retain(|name| name != "content");
+        names.len() < before
+    });
+    if needed {
+        let either = [
+            json!({"required": ["content"]}),
+            json!({"required": ["text"]}),
+        ];
+        schema.insert("oneOf".to_owned(), either.into());
+    } else {
+        schema.insert("not".to_owned(), json!({"required": ["content", "text"]}));
+    }
 }
 
 /// Takes a value and refuses `null`, which would look like taking away what cannot be.
@@ -96,7 +142,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
 }
 
 /// What a note says.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct NoteBody {
     /// A heading.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +157,7 @@ pub struct NoteBody {
     /// Words to find it by.
     pub tags: Vec<String>,
     /// How sure it is, 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
     /// Whether it is always shown.
     pub pinned: bool,
@@ -275,7 +322,7 @@ pub fn chunks_of(body: &NoteBody, created_at: Timestamp) -> Vec<NewChunk> {
 }
 
 /// A note as it is read back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Note {
     /// Its id.
     pub note_id: NoteId,
@@ -304,11 +351,9 @@ pub struct NoteFilter {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
-    fn parse(extra: &serde_json::Value) -> Result<NewNote, Invalid> {
+    fn parse(extra: &Value) -> Result<NewNote, Invalid> {
         let mut draft = json!({"content": "the port is 3456"});
         draft
             .as_object_mut()

@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** a principle names handoffs that it was drawn from, and says how many statements those were in all.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::content::{Cleaner, Redactions};
@@ -18,7 +19,7 @@ pub const MAX_PRINCIPLE_BYTES: usize = 64 * 1024;
 pub const MAX_SOURCES: usize = 256;
 
 /// What a principle says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PrincipleBody {
     /// What recurs.
     pub text: String,
@@ -117,7 +118,7 @@ pub fn chunks_of(body: &PrincipleBody, created_at: Timestamp) -> Vec<NewChunk> {
 }
 
 /// A principle as it is read back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Principle {
     /// Its id.
     pub principle_id: PrincipleId,

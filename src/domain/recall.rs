@@ -13,6 +13,7 @@
 //!
 //! **Invariant:** every step here is pure; the same memory and question give the same list.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::terms::{self, QueryTerm};
@@ -42,36 +43,46 @@ pub use weights::{Feature, WEIGHTS};
 pub const MAX_HITS: u32 = 100;
 /// Hits of a search that names no limit.
 pub const DEFAULT_HITS: u32 = 10;
+/// Most tokens that the texts of all hits can be bounded by.
+pub const MAX_TOKENS: u32 = 1_000_000;
 /// Longest query, in bytes. Only its first terms count; a longer one is refused rather than cut in silence.
 pub const MAX_QUERY_BYTES: usize = 256 * 1024;
 
 /// A search as a client asks it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecallDraft {
     /// What to look for, in plain words.
+    #[schemars(length(max = MAX_QUERY_BYTES))]
     pub query: String,
     /// The tenant; it has to agree with the caller's.
+    #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// Only these types of memory.
     pub types: Option<Vec<EntityType>>,
     /// Only this project, and what has none.
+    #[schemars(length(min = 1))]
     pub project_id: Option<String>,
     /// Only this session.
+    #[schemars(length(min = 1))]
     pub session_id: Option<String>,
     /// Where the answer will be heard.
     pub channel: Option<Channel>,
     /// Only what has all of these tags.
+    #[schemars(length(max = content::MAX_TAGS))]
     pub tags: Option<Vec<String>>,
     /// Not before.
     pub since: Option<Timestamp>,
     /// Before (exclusive).
     pub until: Option<Timestamp>,
     /// Most hits, 1 to 100; 10 if absent.
+    #[schemars(range(min = 1, max = MAX_HITS))]
     pub limit: Option<i64>,
     /// Drop hits below this score, 0 to 1. If absent, a question that nothing is about is answered with nothing.
+    #[schemars(range(min = 0, max = 1))]
     pub min_score: Option<f64>,
     /// Stop before the hits' texts exceed this many tokens.
+    #[schemars(range(min = 1, max = MAX_TOKENS))]
     pub max_tokens: Option<i64>,
     /// When it is asked: what "yesterday" counts from. Now, if absent.
     pub asked_at: Option<Timestamp>,
@@ -144,7 +155,7 @@ impl RecallQuery {
         let limit = page::parse_limit("limit", draft.limit, DEFAULT_HITS, MAX_HITS)?;
         let max_tokens = draft
             .max_tokens
-            .map(|tokens| page::parse_limit("max_tokens", Some(tokens), 0, 1_000_000))
+            .map(|tokens| page::parse_limit("max_tokens", Some(tokens), 0, MAX_TOKENS))
             .transpose()?;
         let question = Question::read(&draft.query, draft.asked_at.unwrap_or(now));
         Ok(Self {
@@ -184,7 +195,7 @@ fn looked_for(query: &str, question: &Question) -> Vec<QueryTerm> {
 }
 
 /// One found memory.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Hit {
     /// The entity.
     pub id: String,
@@ -224,7 +235,7 @@ fn is_zero(count: &usize) -> bool {
 }
 
 /// Why a hit was found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Why {
     /// The share of the question's information that stands in the passage, 0 to 1.
     pub coverage: f64,
@@ -235,7 +246,7 @@ pub struct Why {
 }
 
 /// A term's part in a hit.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct MatchedTerm {
     /// The term as indexed.
     pub term: String,
@@ -244,7 +255,7 @@ pub struct MatchedTerm {
 }
 
 /// A feature's part in a score.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FeatureShare {
     /// Which one.
     pub feature: &'static str,

@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** a reflection is handled as carefully as the most sensitive of what it was drawn from.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::content::{Cleaner, MAX_TAG_BYTES, MAX_TAGS, Redactions};
@@ -20,7 +21,7 @@ pub const MAX_INSIGHTS: usize = 64;
 pub const MAX_INSIGHT_BYTES: usize = 4 * 1024;
 
 /// What a reflection says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReflectionBody {
     /// The first moment of the period.
     pub period_start: Timestamp,
@@ -137,7 +138,7 @@ pub fn chunks_of(body: &ReflectionBody) -> Vec<NewChunk> {
 }
 
 /// A reflection as it is read back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Reflection {
     /// Its id.
     pub reflection_id: ReflectionId,

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** neither has to be announced; the first write that names one makes it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::content::{Cleaner, Redactions};
@@ -9,16 +10,20 @@ use crate::domain::event::check_tenant;
 use crate::domain::{Invalid, JobId, JobType, Name, TenantId, Timestamp};
 
 /// The start of a session as a client announces it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionDraft {
     /// The client's name of the session.
+    #[schemars(length(min = 1))]
     pub session_id: String,
     /// The tenant; it has to agree with the caller's.
+    #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// The project, if any.
+    #[schemars(length(min = 1))]
     pub project_id: Option<String>,
     /// With whom, if known.
+    #[schemars(length(min = 1))]
     pub with_whom: Option<String>,
     /// When it started; now, if absent.
     pub started_at: Option<Timestamp>,
@@ -63,7 +68,7 @@ impl NewSession {
 }
 
 /// A session as it is read back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Session {
     /// The client's name of it.
     pub session_id: Name,
@@ -84,7 +89,7 @@ pub struct Session {
 }
 
 /// What a session holds.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct SessionCounts {
     /// Events.
     pub events: i64,
@@ -93,7 +98,7 @@ pub struct SessionCounts {
 }
 
 /// A project as it is read back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Project {
     /// The client's id of it.
     pub project_id: Name,
@@ -106,7 +111,7 @@ pub struct Project {
 }
 
 /// Work that goes on after its answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Job {
     /// Its id.
     pub job_id: JobId,

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** oldest first, and if older ones are left out it says so.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::handoff::{Handoff, IdentityStatement};
@@ -32,7 +33,8 @@ impl Form {
 }
 
 /// Handoffs in time, and what they say of who the agent is becoming.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "HandoffThread")]
 pub struct Thread {
     /// The tenant.
     pub tenant_id: TenantId,

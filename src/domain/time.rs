@@ -2,9 +2,11 @@
 //!
 //! **Invariant:** never reads the clock; `clock.rs` does.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp as Instant;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::domain::Invalid;
@@ -85,9 +87,24 @@ impl Serialize for Timestamp {
     }
 }
 
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "RFC 3339; what is answered is in UTC, to the millisecond.",
+            "type": "string",
+            "format": "date-time",
+            "examples": ["2026-03-01T09:30:00.000Z"],
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         Self::parse("time", &text).map_err(|invalid| D::Error::custom(invalid.reason))
     }
 }

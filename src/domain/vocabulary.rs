@@ -5,13 +5,16 @@
 //!
 //! **Invariant:** there is no "other": a word outside a set is refused with the list of those inside.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::domain::Invalid;
 
 macro_rules! vocabulary {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $code:literal $word:literal,)+ })*) => {$(
-        $(#[$doc])*
+    ($($(#[doc = $doc:literal])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $code:literal $word:literal,)+ })*) => {$(
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $($(#[$word_doc])* $variant,)+ }
 
@@ -49,9 +52,23 @@ macro_rules! vocabulary {
             }
         }
 
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "description": concat!($($doc),*).trim(),
+                    "type": "string",
+                    "enum": [$($word),+],
+                })
+            }
+        }
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let word = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let word = Cow::<'de, str>::deserialize(deserializer)?;
                 Self::parse("", &word).map_err(|invalid| D::Error::custom(invalid.reason))
             }
         }

@@ -5,8 +5,9 @@
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
 
-use crate::domain::context::ContextDraft;
+use crate::domain::context::{Bundle, ContextDraft};
 use crate::http::State;
+use crate::http::openapi::{Operation, Tag, json, markdown, post};
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, Raw};
 
@@ -14,6 +15,23 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/api/v1/context").route(web::post().to(build)))
         .service(web::resource("/api/v1/acb/build").route(web::post().to(build)));
+}
+
+pub(super) fn operations() -> Vec<Operation> {
+    let build = post(
+        "/api/v1/context",
+        "buildContext",
+        "Packs what is relevant for a task under a budget of tokens.",
+    )
+    .tagged(Tag::Recall)
+    .takes(vec![json::<ContextDraft>()])
+    .answers(
+        200,
+        "The bundle; its text alone if `Accept` asks for Markdown.",
+        vec![json::<Bundle>(), markdown()],
+    );
+    let alias = build.alias("/api/v1/acb/build", "buildAcb");
+    vec![build, alias]
 }
 
 async fn build(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse, Problem> {

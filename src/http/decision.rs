@@ -4,12 +4,16 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, ServiceConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::decision::{Decision, DecisionDraft, DecisionFilter};
 use crate::domain::page::List;
-use crate::domain::{DecisionId, DecisionScope, DecisionStatus, Name, Timestamp};
+use crate::domain::{DecisionId, DecisionScope, DecisionStatus, Name, TenantId, Timestamp};
 use crate::http::State;
+use crate::http::openapi::{
+    CURSOR, LIMIT, ORDER, Operation, PROJECT_ID, Query, Tag, delete, get, json, page_of, post,
+};
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, Raw, list as render_list};
 use crate::service::SuccessorDraft;
@@ -31,11 +35,60 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         );
 }
 
-#[derive(Serialize)]
+const STATUS: Query = Query::new("status", "Only of this status.", |schemas| {
+    schemas.subschema_for::<DecisionStatus>()
+});
+const SCOPE: Query = Query::new("scope", "Only of this scope.", |schemas| {
+    schemas.subschema_for::<DecisionScope>()
+});
+const LISTED_BY: &[Query] = &[STATUS, SCOPE, PROJECT_ID, LIMIT, CURSOR, ORDER];
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post("/api/v1/decisions", "createDecision", "Records a decision.")
+            .takes(vec![json::<DecisionDraft>()])
+            .idempotent()
+            .answers(201, "The decision.", vec![json::<Created>()]),
+        get("/api/v1/decisions", "listDecisions", "Lists decisions.")
+            .query(LISTED_BY)
+            .answers(200, "A page.", vec![page_of::<Decision>("decisions")]),
+        get("/api/v1/decisions/{id}", "getDecision", "Reads a decision.")
+            .id_of::<DecisionId>()
+            .answers(200, "The decision.", vec![json::<Decision>()]),
+        delete(
+            "/api/v1/decisions/{id}",
+            "forgetDecision",
+            "Forgets a decision.",
+        )
+        .id_of::<DecisionId>()
+        .answers(204, "It is gone.", vec![]),
+        post(
+            "/api/v1/decisions/{id}/supersede",
+            "supersedeDecision",
+            "Puts another decision in the place of one.",
+        )
+        .id_of::<DecisionId>()
+        .takes(vec![json::<Successor>()])
+        .idempotent()
+        .answers(201, "Both decisions.", vec![json::<Superseded>()]),
+    ]
+    .into_iter()
+    .map(|operation| operation.tagged(Tag::Decisions))
+    .collect()
+}
+
+/// What was written.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DecisionCreated")]
 struct Created {
+    /// Always true.
+    #[schemars(extend("const" = true))]
     success: bool,
+    /// Its id.
     decision_id: DecisionId,
+    /// When it was made.
     ts: Timestamp,
+    /// The whole of it.
     decision: Decision,
 }
 
@@ -60,18 +113,39 @@ async fn create(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse,
     Ok(HttpResponse::Created().json(created))
 }
 
-/// `{"superseded_by": "dec_…"}` names a decision that is there; anything else is a new one.
-#[derive(Deserialize)]
+/// A decision that is there.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ExistingSuccessor")]
 struct Existing {
+    /// The decision that holds from now on.
     superseded_by: DecisionId,
+    /// The tenant; it has to agree with the caller's.
+    #[schemars(with = "Option<TenantId>")]
     tenant_id: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Another decision that is there, or a new one.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(
+    dead_code,
+    reason = "only described: which of the two it is shows before it is read, so that a refusal names the right field"
+)]
+enum Successor {
+    Existing(Existing),
+    New(DecisionDraft),
+}
+
+/// What took whose place.
+#[derive(Serialize, JsonSchema)]
 struct Superseded {
+    /// Always true.
+    #[schemars(extend("const" = true))]
     success: bool,
+    /// The one that holds.
     decision: Decision,
+    /// The one that no longer does.
     superseded: Decision,
 }
 
@@ -114,7 +188,7 @@ async fn supersede(
 }
 
 async fn list(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&["status", "scope", "project_id", "limit", "cursor", "order"])?;
+    ask.only(LISTED_BY)?;
     let filter = DecisionFilter {
         status: ask
             .text("status")

@@ -5,13 +5,18 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, Path, ServiceConfig};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::domain::event::{EventDraft, EventFilter, EventReceipt};
+use crate::domain::event::{Artifact, Chunk, Event, EventDraft, EventFilter, EventReceipt};
 use crate::domain::page::List;
 use crate::domain::{ArtifactId, ChunkId, EventId, EventKind, Invalid, Name};
 use crate::http::State;
+use crate::http::openapi::{
+    CURSOR, LIMIT, ORDER, Operation, Query, SESSION_ID, SINCE, Tag, UNTIL, delete, get, json,
+    lines, page_of, post,
+};
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, Media, Raw, parse};
 use crate::service::{BatchItem, Error, event as batch};
@@ -34,6 +39,64 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/api/v1/artifacts/{id}").route(web::get().to(show_artifact)));
 }
 
+const KIND: Query = Query::new("kind", "Only of this kind.", |schemas| {
+    schemas.subschema_for::<EventKind>()
+});
+const LISTED_BY: &[Query] = &[SESSION_ID, KIND, SINCE, UNTIL, LIMIT, CURSOR, ORDER];
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post("/api/v1/events", "recordEvent", "Records an event.")
+            .takes(vec![json::<EventDraft>()])
+            .idempotent()
+            .answers(201, "Where it is found.", vec![json::<EventReceipt>()]),
+        get("/api/v1/events", "listEvents", "Lists events.")
+            .query(LISTED_BY)
+            .answers(200, "A page.", vec![page_of::<Event>("events")]),
+        post(
+            "/api/v1/events/batch",
+            "recordEvents",
+            "Records up to 1000 events, the valid ones in one transaction.",
+        )
+        .takes(vec![json::<Batch>(), lines::<EventDraft>()])
+        .idempotent()
+        .answers(
+            207,
+            "What became of each, in its place.",
+            vec![json::<BatchAnswer>()],
+        ),
+        get("/api/v1/events/{id}", "getEvent", "Reads an event.")
+            .id_of::<EventId>()
+            .answers(200, "The event.", vec![json::<Event>()]),
+        delete("/api/v1/events/{id}", "forgetEvent", "Forgets an event.")
+            .id_of::<EventId>()
+            .answers(204, "It is gone.", vec![]),
+        get(
+            "/api/v1/chunks/{id}",
+            "getChunk",
+            "Reads a passage as recall shows it.",
+        )
+        .id_of::<ChunkId>()
+        .answers(200, "The passage.", vec![json::<Chunk>()]),
+        get(
+            "/api/v1/artifacts/{id}",
+            "getArtifact",
+            "Reads the whole of a text that was cut in its event.",
+        )
+        .id_of::<ArtifactId>()
+        .answers(200, "The text.", vec![json::<Artifact>()]),
+    ]
+    .into_iter()
+    .map(|operation| operation.tagged(Tag::Events))
+    .collect()
+}
+
+/// The events of a batch.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+#[expect(dead_code, reason = "only described: each item is read on its own")]
+struct Batch(#[schemars(length(max = batch::MAX_BATCH))] Vec<EventDraft>);
+
 async fn record(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse, Problem> {
     ask.only(&[])?;
     let draft: EventDraft = body.parse()?;
@@ -52,21 +115,31 @@ async fn record(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse,
     }
 }
 
-#[derive(Serialize)]
+/// What became of a batch.
+#[derive(Serialize, JsonSchema)]
 struct BatchAnswer {
+    /// How many are stored.
     stored: usize,
+    /// How many are not.
     failed: usize,
+    /// What became of each, in its place.
     results: Vec<ItemAnswer>,
 }
 
-#[derive(Serialize)]
+/// What became of one event: its receipt, or why there is none.
+#[derive(Serialize, JsonSchema)]
 struct ItemAnswer {
+    /// Its place in the batch, from 0.
     index: usize,
+    /// The status it would have been answered with alone: 201, 409 or 422.
+    #[schemars(extend("enum" = [201, 409, 422]))]
     status: u16,
     #[serde(flatten)]
     receipt: Option<EventReceipt>,
+    /// Why it is not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The field that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
 }
@@ -163,15 +236,7 @@ fn item_answer((index, item): (usize, BatchItem)) -> ItemAnswer {
 }
 
 async fn list(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&[
-        "session_id",
-        "kind",
-        "since",
-        "until",
-        "limit",
-        "cursor",
-        "order",
-    ])?;
+    ask.only(LISTED_BY)?;
     let caller = ask.caller()?;
     let filter = EventFilter {
         session: Name::parse_opt("session_id", ask.text("session_id"))?,

@@ -13,13 +13,18 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, Data, ServiceConfig};
 use futures_core::Stream;
+use schemars::json_schema;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::timeout;
 
 use crate::domain::Name;
+use crate::domain::export::Line;
 use crate::domain::handoff::HandoffFilter;
-use crate::domain::thread::Form;
+use crate::domain::thread::{Form, Thread};
 use crate::http::State;
+use crate::http::openapi::{
+    Operation, PROJECT_ID, Query, Tag, WITH_WHOM, get, json, lines, markdown,
+};
 use crate::http::problem::Problem;
 use crate::http::request::Ask;
 use crate::service::{Error, Export};
@@ -33,8 +38,39 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/api/v1/export/thread").route(web::get().to(export_thread)));
 }
 
+const FORMAT: Query = Query::new(
+    "format",
+    "In which form; if absent, as `Accept` says.",
+    |_| json_schema!({"type": "string", "enum": ["json", "markdown"]}),
+);
+const CHOSEN_BY: &[Query] = &[FORMAT, WITH_WHOM, PROJECT_ID];
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(
+            "/api/v1/export/all",
+            "exportAll",
+            "Everything of the tenant but what is secret, streamed.",
+        )
+        .tagged(Tag::Transfer)
+        .answers(
+            200,
+            "A header, a line an entity, and a trailer; one that breaks off has no trailer.",
+            vec![lines::<Line>()],
+        ),
+        get(
+            "/api/v1/export/thread",
+            "exportThread",
+            "The newest handoffs as one document.",
+        )
+        .tagged(Tag::Transfer)
+        .query(CHOSEN_BY)
+        .answers(200, "The document.", vec![json::<Thread>(), markdown()]),
+    ]
+}
+
 async fn export_thread(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&["format", "with_whom", "project_id"])?;
+    ask.only(CHOSEN_BY)?;
     let caller = ask.caller()?;
     let form = match ask.text("format") {
         Some(word) => Form::parse("format", word)?,

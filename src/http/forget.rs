@@ -8,6 +8,7 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use crate::domain::event::check_tenant;
 use crate::domain::session::Job;
 use crate::domain::{Name, TenantId};
+use crate::http::openapi::{Operation, Tag, delete, json};
 use crate::http::problem::Problem;
 use crate::http::request::Ask;
 use crate::http::{State, auth};
@@ -16,6 +17,28 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/api/v1/sessions/{id}").route(web::delete().to(session)))
         .service(web::resource("/api/v1/tenants/{id}").route(web::delete().to(tenant)));
+}
+
+pub(super) fn operations() -> Vec<Operation> {
+    let says = "It is gone for readers; the job does the rest.";
+    vec![
+        delete(
+            "/api/v1/sessions/{id}",
+            "forgetSession",
+            "Forgets a session with all it holds.",
+        )
+        .tagged(Tag::Sessions)
+        .id_of::<Name>()
+        .answers(202, says, vec![json::<Job>()]),
+        delete(
+            "/api/v1/tenants/{id}",
+            "forgetTenant",
+            "Forgets a tenant with all it holds.",
+        )
+        .tagged(Tag::Sessions)
+        .id_of::<TenantId>()
+        .answers(202, says, vec![json::<Job>()]),
+    ]
 }
 
 async fn session(state: Data<State>, ask: Ask, id: Path<String>) -> Result<HttpResponse, Problem> {

@@ -4,12 +4,17 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, ServiceConfig};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::domain::handoff::{Handoff, HandoffDraft, HandoffFilter};
+use crate::domain::handoff::{Handoff, HandoffDraft, HandoffFilter, IdentityThread};
 use crate::domain::page::{self, List};
 use crate::domain::{HandoffId, Name, Timestamp};
 use crate::http::State;
+use crate::http::openapi::{
+    CURSOR, LIMIT, ORDER, Operation, PROJECT_ID, Query, SESSION_ID, Tag, WITH_WHOM, delete, get,
+    json, page_of, post,
+};
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, Raw, list as render_list};
 
@@ -30,11 +35,68 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/api/v1/identity-thread").route(web::get().to(identity_thread)));
 }
 
-#[derive(Serialize)]
+const LAST_OF: &[Query] = &[WITH_WHOM, PROJECT_ID, SESSION_ID];
+const LISTED_BY: &[Query] = &[WITH_WHOM, PROJECT_ID, SESSION_ID, LIMIT, CURSOR, ORDER];
+const THREAD_OF: &[Query] = &[LIMIT];
+
+pub(super) fn operations() -> Vec<Operation> {
+    let create = post("/api/v1/handoffs", "createHandoff", "Writes a handoff.")
+        .takes(vec![json::<HandoffDraft>()])
+        .idempotent()
+        .answers(201, "The handoff.", vec![json::<Created>()]);
+    vec![
+        create.alias("/api/v1/handoff", "writeHandoff"),
+        create,
+        get("/api/v1/handoffs", "listHandoffs", "Lists handoffs.")
+            .query(LISTED_BY)
+            .answers(200, "A page.", vec![page_of::<Handoff>("handoffs")]),
+        get(
+            "/api/v1/handoffs/last",
+            "getLastHandoff",
+            "Reads the newest handoff.",
+        )
+        .query(LAST_OF)
+        .fails(&[404])
+        .answers(200, "The handoff.", vec![json::<Handoff>()]),
+        get("/api/v1/handoffs/{id}", "getHandoff", "Reads a handoff.")
+            .id_of::<HandoffId>()
+            .answers(200, "The handoff.", vec![json::<Handoff>()]),
+        delete(
+            "/api/v1/handoffs/{id}",
+            "forgetHandoff",
+            "Forgets a handoff.",
+        )
+        .id_of::<HandoffId>()
+        .answers(204, "It is gone.", vec![]),
+        get(
+            "/api/v1/identity-thread",
+            "getIdentityThread",
+            "Reads who the agent is becoming, in time.",
+        )
+        .query(THREAD_OF)
+        .answers(
+            200,
+            "The newest statements, oldest first.",
+            vec![json::<IdentityThread>()],
+        ),
+    ]
+    .into_iter()
+    .map(|operation| operation.tagged(Tag::Handoffs))
+    .collect()
+}
+
+/// What was written.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HandoffCreated")]
 struct Created {
+    /// Always true.
+    #[schemars(extend("const" = true))]
     success: bool,
+    /// Its id.
     handoff_id: HandoffId,
+    /// When it was made.
     created_at: Timestamp,
+    /// The whole of it.
     handoff: Handoff,
 }
 
@@ -68,14 +130,7 @@ fn filter(ask: &Ask) -> Result<HandoffFilter, Problem> {
 }
 
 async fn list(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&[
-        "with_whom",
-        "project_id",
-        "session_id",
-        "limit",
-        "cursor",
-        "order",
-    ])?;
+    ask.only(LISTED_BY)?;
     let (caller, filter, page) = (ask.caller()?, filter(&ask)?, ask.page(List::Handoffs)?);
     let handoffs = state
         .exec
@@ -85,7 +140,7 @@ async fn list(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
 }
 
 async fn last(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&["with_whom", "project_id", "session_id"])?;
+    ask.only(LAST_OF)?;
     let (caller, filter) = (ask.caller()?, filter(&ask)?);
     let handoff = state
         .exec
@@ -115,7 +170,7 @@ async fn forget(state: Data<State>, ask: Ask, id: Path<String>) -> Result<HttpRe
 }
 
 async fn identity_thread(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&["limit"])?;
+    ask.only(THREAD_OF)?;
     let caller = ask.caller()?;
     let limit = page::parse_limit(
         "limit",

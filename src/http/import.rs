@@ -2,19 +2,43 @@
 //!
 //! **Invariant:** holds one block of lines and what of the next has come, however long the body is.
 
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::timeout;
 
 use crate::domain::Invalid;
+use crate::domain::export::Line;
 use crate::domain::import::{How, Mode};
 use crate::http::State;
+use crate::http::openapi::{Operation, Query, Tag, json, lines, post};
 use crate::http::problem::Problem;
-use crate::http::request::{Ask, drain, media, next};
+use crate::http::request::{Ask, Media, drain, media, next};
 use crate::service::{Error, Import, ImportReport, stopped};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config.service(web::resource("/api/v1/import").route(web::post().to(import)));
+}
+
+const MODE: Query = Query::new(
+    "mode",
+    "What becomes of a row whose id is taken; `merge` if absent.",
+    |schemas| schemas.subschema_for::<Mode>(),
+);
+const TAKES: &[Query] = &[MODE];
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post(
+            "/api/v1/import",
+            "import",
+            "Takes the lines of an export, streamed.",
+        )
+        .tagged(Tag::Transfer)
+        .query(TAKES)
+        .streams(lines::<Line>())
+        .answers(200, "What was stored.", vec![json::<ImportReport>()]),
+    ]
 }
 
 async fn import(
@@ -23,8 +47,11 @@ async fn import(
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, Problem> {
-    ask.only(&["mode"])?;
-    media(&request)?;
+    ask.only(TAKES)?;
+    // A body that says nothing of its type is taken for what it should be.
+    if request.headers().contains_key(CONTENT_TYPE) && media(&request)? != Media::Lines {
+        return Err(Problem::Media("application/x-ndjson"));
+    }
     let how = How {
         mode: Mode::parse("mode", ask.text("mode").unwrap_or("merge"))?,
         dry_run: false,

@@ -23,6 +23,7 @@ mod handoff;
 mod import;
 mod middleware;
 mod note;
+mod openapi;
 mod operate;
 mod problem;
 mod recall;
@@ -33,6 +34,7 @@ mod wake_up;
 
 pub use auth::Hosts;
 pub use middleware::observe;
+pub use openapi::openapi;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -121,6 +123,7 @@ pub const ROUTES: &[RouteLabel] = routes! {
     POST "/api/v1/context";
     POST "/api/v1/acb/build" as "/api/v1/context";
     DELETE "/api/v1/tenants/{id}";
+    GET "/openapi.json";
 };
 
 /// Registers every route; the same for the server and its tests.
@@ -141,5 +144,6 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(forget::routes)
         .configure(export::routes)
         .configure(import::routes)
+        .configure(openapi::routes)
         .default_service(web::to(problem::no_such_route));
 }

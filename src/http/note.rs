@@ -4,12 +4,17 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, ServiceConfig};
+use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
 
 use crate::domain::note::{Note, NoteDraft, NoteFilter, NotePatch};
 use crate::domain::page::List;
 use crate::domain::{Name, NoteId, Timestamp};
 use crate::http::State;
+use crate::http::openapi::{
+    CURSOR, LIMIT, ORDER, Operation, PROJECT_ID, Query, Tag, delete, get, json, page_of, patch,
+    post,
+};
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, Raw, list as render_list};
 
@@ -28,11 +33,50 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         );
 }
 
-#[derive(Serialize)]
+const PINNED: Query = Query::new(
+    "pinned",
+    "Only pinned ones, or only those that are not.",
+    |_| json_schema!({"type": "boolean"}),
+);
+const LISTED_BY: &[Query] = &[PINNED, PROJECT_ID, LIMIT, CURSOR, ORDER];
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post("/api/v1/knowledge", "createNote", "Keeps a note.")
+            .takes(vec![json::<NoteDraft>()])
+            .idempotent()
+            .answers(201, "The note.", vec![json::<Created>()]),
+        get("/api/v1/knowledge", "listNotes", "Lists notes.")
+            .query(LISTED_BY)
+            .answers(200, "A page.", vec![page_of::<Note>("knowledge")]),
+        get("/api/v1/knowledge/{id}", "getNote", "Reads a note.")
+            .id_of::<NoteId>()
+            .answers(200, "The note.", vec![json::<Note>()]),
+        patch("/api/v1/knowledge/{id}", "changeNote", "Changes a note.")
+            .id_of::<NoteId>()
+            .takes(vec![json::<NotePatch>()])
+            .answers(200, "The note as it is now.", vec![json::<Note>()]),
+        delete("/api/v1/knowledge/{id}", "forgetNote", "Forgets a note.")
+            .id_of::<NoteId>()
+            .answers(204, "It is gone.", vec![]),
+    ]
+    .into_iter()
+    .map(|operation| operation.tagged(Tag::Knowledge))
+    .collect()
+}
+
+/// What was written.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NoteCreated")]
 struct Created {
+    /// Always true.
+    #[schemars(extend("const" = true))]
     success: bool,
+    /// Its id.
     note_id: NoteId,
+    /// When it was made.
     created_at: Timestamp,
+    /// The whole of it.
     note: Note,
 }
 
@@ -58,7 +102,7 @@ async fn create(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse,
 }
 
 async fn list(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&["pinned", "project_id", "limit", "cursor", "order"])?;
+    ask.only(LISTED_BY)?;
     let filter = NoteFilter {
         pinned: ask.flag("pinned")?,
         project: Name::parse_opt("project_id", ask.text("project_id"))?,

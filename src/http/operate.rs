@@ -8,12 +8,15 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{self, Data, ServiceConfig};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::domain::Timestamp;
 use crate::http::State;
-use crate::http::problem::Problem;
+use crate::http::openapi::{Operation, Tag, get, json, text};
 use crate::metrics::{self, Moment, process};
 use crate::service::Error;
+use crate::store::FileFacts;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
@@ -42,17 +45,138 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     }
 }
 
-fn report(state: &State, usable: bool) -> Value {
-    json!({
-        "status": if usable { "ok" } else { "unhealthy" },
-        "timestamp": state.exec.services().now(),
-        "version": env!("CARGO_PKG_VERSION"),
-        "uptime_seconds": state.metrics.uptime().as_secs(),
-        "database": if usable { "connected" } else { "unavailable" },
-    })
+pub(super) fn operations() -> Vec<Operation> {
+    let asked = |path, id, summary| get(path, id, summary).tagged(Tag::Operate).open();
+    let health = asked("/health", "getHealth", "Whether the store can be used.")
+        .answers(200, "It can.", vec![json::<Report>()])
+        .answers(503, "It cannot.", vec![json::<Report>()]);
+    let live = asked(
+        "/health/live",
+        "getLiveness",
+        "Whether the process answers.",
+    )
+    .answers(200, "It does.", vec![json::<Alive>()]);
+    let ready = asked(
+        "/health/ready",
+        "getReadiness",
+        "Whether a write reaches the disk, proved at most once a second.",
+    )
+    .answers(200, "It does.", vec![json::<Report>()])
+    .answers(503, "It does not.", vec![json::<Report>()]);
+    let metrics = asked(
+        "/metrics/prometheus",
+        "getMetrics",
+        "The metrics for Prometheus.",
+    )
+    .answers(200, "Text format 0.0.4.", vec![text()]);
+    let alias = metrics.alias("/metrics", "getMetricsShort");
+    vec![
+        health.head("headHealth"),
+        live.head("headLiveness"),
+        ready.head("headReadiness"),
+        metrics.head("headMetrics"),
+        alias.head("headMetricsShort"),
+        health,
+        live,
+        ready,
+        metrics,
+        alias,
+        asked("/health/detailed", "getHealthDetails", "Sizes and queues.")
+            .answers(200, "The store can be used.", vec![json::<Details>()])
+            .answers(503, "It cannot.", vec![json::<Details>()]),
+    ]
 }
 
-fn answer(usable: bool, body: &Value) -> HttpResponse {
+/// That the process answers.
+#[derive(Serialize, JsonSchema)]
+struct Alive {
+    /// Always `ok`.
+    #[schemars(extend("const" = "ok"))]
+    status: &'static str,
+}
+
+/// How the server feels.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Health")]
+struct Report {
+    /// `ok` or `unhealthy`.
+    #[schemars(extend("enum" = ["ok", "unhealthy"]))]
+    status: &'static str,
+    /// Now.
+    timestamp: Timestamp,
+    /// The server's version.
+    version: &'static str,
+    /// Since the start.
+    uptime_seconds: u64,
+    /// `connected` or `unavailable`.
+    #[schemars(extend("enum" = ["connected", "unavailable"]))]
+    database: &'static str,
+}
+
+/// How the server feels, and why.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HealthDetails")]
+struct Details {
+    #[serde(flatten)]
+    report: Report,
+    /// The file; null if it cannot be read.
+    store: Option<FileFacts>,
+    /// When the store was last looked at.
+    checked_at: Timestamp,
+    /// Connections for reading.
+    readers: Readers,
+    /// Writes that wait.
+    write_queue: WriteQueue,
+    /// Bytes of memory.
+    memory: MemoryBytes,
+}
+
+/// Connections for reading.
+#[derive(Serialize, JsonSchema)]
+struct Readers {
+    /// All.
+    total: u32,
+    /// Free ones.
+    idle: u32,
+    /// Callers waiting for one.
+    waiting: u32,
+}
+
+/// Writes that wait.
+#[derive(Serialize, JsonSchema)]
+struct WriteQueue {
+    /// How many wait.
+    depth: usize,
+    /// How many can.
+    capacity: usize,
+}
+
+/// Bytes of memory.
+#[derive(Serialize, JsonSchema)]
+struct MemoryBytes {
+    /// In use, of the heap.
+    heap_used: u64,
+    /// The heap's.
+    heap_total: u64,
+    /// Resident.
+    rss: u64,
+    /// Resident, without files.
+    rss_anon: u64,
+    /// SQLite's.
+    external: u64,
+}
+
+fn report(state: &State, usable: bool) -> Report {
+    Report {
+        status: if usable { "ok" } else { "unhealthy" },
+        timestamp: state.exec.services().now(),
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: state.metrics.uptime().as_secs(),
+        database: if usable { "connected" } else { "unavailable" },
+    }
+}
+
+fn answer(usable: bool, body: &impl Serialize) -> HttpResponse {
     let mut response = if usable {
         HttpResponse::Ok()
     } else {
@@ -68,7 +192,7 @@ async fn health(state: Data<State>) -> HttpResponse {
 }
 
 async fn live() -> HttpResponse {
-    answer(true, &json!({"status": "ok"}))
+    answer(true, &Alive { status: "ok" })
 }
 
 async fn ready(state: Data<State>) -> HttpResponse {
@@ -86,29 +210,33 @@ async fn proved(state: &State) -> Result<(), Error> {
     Ok(())
 }
 
-async fn detailed(state: Data<State>) -> Result<HttpResponse, Problem> {
+async fn detailed(state: Data<State>) -> HttpResponse {
     let health = state.exec.services().health();
     let facts = state.exec.read(crate::service::Services::file_facts).await;
     let usable = health.usable && facts.is_ok();
-    let mut body = report(&state, usable);
     let memory = process::memory();
-    let details = json!({
-        "store": match facts {
-            Ok(facts) => serde_json::to_value(facts).map_err(|error| Error::Internal(Box::new(error)))?,
-            Err(_) => Value::Null,
+    let details = Details {
+        report: report(&state, usable),
+        store: facts.ok(),
+        checked_at: health.checked_at,
+        readers: Readers {
+            total: health.readers.total,
+            idle: health.readers.idle,
+            waiting: health.readers.waiting,
         },
-        "checked_at": health.checked_at,
-        "readers": {"total": health.readers.total, "idle": health.readers.idle, "waiting": health.readers.waiting},
-        "write_queue": {"depth": health.queue_depth, "capacity": health.queue_capacity},
-        "memory": {
-            "heap_used": memory.heap_used, "heap_total": memory.heap_total, "rss": memory.rss, "rss_anon": memory.rss_anon,
-            "external": state.exec.services().engine_bytes(),
+        write_queue: WriteQueue {
+            depth: health.queue_depth,
+            capacity: health.queue_capacity,
         },
-    });
-    if let (Value::Object(body), Value::Object(details)) = (&mut body, details) {
-        body.extend(details);
-    }
-    Ok(answer(usable, &body))
+        memory: MemoryBytes {
+            heap_used: memory.heap_used,
+            heap_total: memory.heap_total,
+            rss: memory.rss,
+            rss_anon: memory.rss_anon,
+            external: state.exec.services().engine_bytes(),
+        },
+    };
+    answer(usable, &details)
 }
 
 async fn scrape(state: Data<State>) -> HttpResponse {

@@ -8,6 +8,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::domain::Invalid;
@@ -45,18 +46,27 @@ impl From<Invalid> for Problem {
     }
 }
 
-#[derive(Serialize)]
+/// An RFC 9457 problem.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
 struct Body<'a> {
+    /// `/problems/` and the code.
     #[serde(rename = "type")]
     problem_type: String,
+    /// The status in words.
     title: &'a str,
+    /// The status.
     status: u16,
+    /// What was wrong, for people.
     detail: &'a str,
+    /// What was wrong, for programs.
     code: &'a str,
     /// The detail again, for clients of the older API.
     error: &'a str,
+    /// The id of the request, as in `X-Request-Id` and the server's log.
     #[serde(skip_serializing_if = "str::is_empty")]
     request_id: &'a str,
+    /// The field that is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError<'a>>,
     /// The line of an import that was refused.
@@ -67,11 +77,92 @@ struct Body<'a> {
     import: Option<&'a ImportReport>,
 }
 
-#[derive(Serialize)]
+/// A field that is wrong.
+#[derive(Serialize, JsonSchema)]
 struct FieldError<'a> {
+    /// Its name, or its path in the body.
     field: &'a str,
+    /// What is wrong with it.
     reason: &'a str,
 }
+
+/// The schema of a problem.
+pub(super) fn schema(schemas: &mut SchemaGenerator) -> Schema {
+    schemas.subschema_for::<Body<'_>>()
+}
+
+/// A way to be refused, as it is described.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) status: u16,
+    pub(super) name: &'static str,
+    pub(super) says: &'static str,
+    pub(super) codes: &'static [&'static str],
+}
+
+/// Every status that a route refuses with; a 405 is none of a route's.
+pub(super) const FAILURES: &[Failure] = &[
+    Failure {
+        status: 400,
+        name: "Unparsable",
+        says: "The body cannot be read at all.",
+        codes: &["unparsable"],
+    },
+    Failure {
+        status: 403,
+        name: "Forbidden",
+        says: "The Host is none of the server's names, or the Origin is another's.",
+        codes: &["forbidden"],
+    },
+    Failure {
+        status: 404,
+        name: "NotFound",
+        says: "There is no such thing, or it is another tenant's.",
+        codes: &["not_found"],
+    },
+    Failure {
+        status: 408,
+        name: "Timeout",
+        says: "The body took too long to come, or the answer to be made. A write may still reach the disk.",
+        codes: &["timeout"],
+    },
+    Failure {
+        status: 409,
+        name: "Conflict",
+        says: "It contradicts what is stored.",
+        codes: &["conflict"],
+    },
+    Failure {
+        status: 413,
+        name: "TooLarge",
+        says: "More than is accepted at once.",
+        codes: &["too_large"],
+    },
+    Failure {
+        status: 415,
+        name: "UnsupportedMediaType",
+        says: "The body is of another type than those accepted.",
+        codes: &["unsupported_media_type"],
+    },
+    Failure {
+        status: 422,
+        name: "Invalid",
+        says: "A field, a parameter or a header is wrong.",
+        codes: &["invalid"],
+    },
+    Failure {
+        status: 500,
+        name: "Internal",
+        says: "A fault of the server's; its log has it under the request's id.",
+        codes: &["internal"],
+    },
+    Failure {
+        status: 503,
+        name: "Unavailable",
+        says: "The server is busy, or its store cannot be used.",
+        codes: &["overloaded", "unavailable"],
+    },
+];
 
 impl Problem {
     fn verdict(&self) -> (StatusCode, &'static str) {

@@ -4,11 +4,18 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
+use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
 
-use crate::domain::recall::{Hit, RecallDraft};
-use crate::domain::{Caller, EntityType, Invalid};
+use crate::domain::content::MAX_TAGS;
+use crate::domain::recall::{
+    DEFAULT_HITS, Hit, MAX_HITS, MAX_QUERY_BYTES, MAX_TOKENS, RecallDraft,
+};
+use crate::domain::{Caller, EntityType, Invalid, Timestamp};
 use crate::http::State;
+use crate::http::openapi::{
+    Operation, PROJECT_ID, Query, SESSION_ID, SINCE, Tag, UNTIL, get, json, post,
+};
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, Raw};
 
@@ -18,8 +25,71 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/api/v1/search").route(web::get().to(search)));
 }
 
-#[derive(Serialize)]
+const QUESTION: Query = Query::new(
+    "q",
+    "What to look for, in plain words.",
+    |_| json_schema!({"type": "string", "maxLength": MAX_QUERY_BYTES}),
+)
+.required();
+const TYPES: Query = Query::new("types", "Only these types of memory.", |schemas| {
+    let words = schemas.subschema_for::<EntityType>();
+    json_schema!({"type": "array", "items": words})
+});
+const TAGS: Query = Query::new(
+    "tags",
+    "Only what has all of these tags.",
+    |_| json_schema!({"type": "array", "items": {"type": "string"}, "maxItems": MAX_TAGS}),
+);
+const HITS: Query = Query::new(
+    "limit",
+    "Most hits.",
+    |_| json_schema!({"type": "integer", "minimum": 1, "maximum": MAX_HITS, "default": DEFAULT_HITS}),
+);
+const MIN_SCORE: Query = Query::new(
+    "min_score",
+    "Drop hits below this score. If absent, a question that nothing is about is answered with nothing.",
+    |_| json_schema!({"type": "number", "minimum": 0, "maximum": 1}),
+);
+const TOKENS: Query = Query::new(
+    "max_tokens",
+    "Stop before the hits' texts exceed this many tokens.",
+    |_| json_schema!({"type": "integer", "minimum": 1, "maximum": MAX_TOKENS}),
+);
+const ASKED_AT: Query = Query::new(
+    "asked_at",
+    "When it is asked: what \"yesterday\" counts from. Now, if absent.",
+    |schemas| schemas.subschema_for::<Timestamp>(),
+);
+const ASKED_BY: &[Query] = &[
+    QUESTION, TYPES, PROJECT_ID, SESSION_ID, TAGS, SINCE, UNTIL, HITS, MIN_SCORE, TOKENS, ASKED_AT,
+];
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post(
+            "/api/v1/recall",
+            "recall",
+            "Searches all that is remembered.",
+        )
+        .tagged(Tag::Recall)
+        .takes(vec![json::<RecallDraft>()])
+        .answers(200, "The hits, best first.", vec![json::<Hits>()]),
+        get(
+            "/api/v1/search",
+            "search",
+            "Searches all that is remembered.",
+        )
+        .tagged(Tag::Recall)
+        .query(ASKED_BY)
+        .answers(200, "The hits, best first.", vec![json::<Hits>()]),
+    ]
+}
+
+/// What was found.
+#[derive(Serialize, JsonSchema)]
 struct Hits {
+    /// The hits, best first.
+    #[schemars(length(max = MAX_HITS))]
     hits: Vec<Hit>,
 }
 
@@ -31,19 +101,7 @@ async fn recall(state: Data<State>, ask: Ask, body: Raw) -> Result<HttpResponse,
 }
 
 async fn search(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&[
-        "q",
-        "types",
-        "project_id",
-        "session_id",
-        "tags",
-        "since",
-        "until",
-        "limit",
-        "min_score",
-        "max_tokens",
-        "asked_at",
-    ])?;
+    ask.only(ASKED_BY)?;
     let caller = ask.caller()?;
     let words = |name| {
         ask.text(name).map(|text| {

@@ -6,8 +6,13 @@ use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 
 use crate::domain::page::List;
+use crate::domain::principle::Principle;
+use crate::domain::reflection::Reflection;
 use crate::domain::{PrincipleId, ReflectionId};
 use crate::http::State;
+use crate::http::openapi::{
+    CURSOR, LIMIT, ORDER, Operation, Query, Tag, delete, get, json, page_of,
+};
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, list as render_list};
 
@@ -27,8 +32,56 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         );
 }
 
+const LISTED_BY: &[Query] = &[LIMIT, CURSOR, ORDER];
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(
+            "/api/v1/reflections",
+            "listReflections",
+            "Lists reflections.",
+        )
+        .query(LISTED_BY)
+        .answers(200, "A page.", vec![page_of::<Reflection>("reflections")]),
+        get(
+            "/api/v1/reflections/{id}",
+            "getReflection",
+            "Reads a reflection.",
+        )
+        .id_of::<ReflectionId>()
+        .answers(200, "The reflection.", vec![json::<Reflection>()]),
+        delete(
+            "/api/v1/reflections/{id}",
+            "forgetReflection",
+            "Forgets a reflection.",
+        )
+        .id_of::<ReflectionId>()
+        .answers(204, "It is gone.", vec![]),
+        get("/api/v1/principles", "listPrinciples", "Lists principles.")
+            .query(LISTED_BY)
+            .answers(200, "A page.", vec![page_of::<Principle>("principles")]),
+        get(
+            "/api/v1/principles/{id}",
+            "getPrinciple",
+            "Reads a principle.",
+        )
+        .id_of::<PrincipleId>()
+        .answers(200, "The principle.", vec![json::<Principle>()]),
+        delete(
+            "/api/v1/principles/{id}",
+            "forgetPrinciple",
+            "Forgets a principle.",
+        )
+        .id_of::<PrincipleId>()
+        .answers(204, "It is gone.", vec![]),
+    ]
+    .into_iter()
+    .map(|operation| operation.tagged(Tag::Conclusions))
+    .collect()
+}
+
 async fn reflections(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&["limit", "cursor", "order"])?;
+    ask.only(LISTED_BY)?;
     let (caller, page) = (ask.caller()?, ask.page(List::Reflections)?);
     let reflections = state
         .exec
@@ -66,7 +119,7 @@ async fn forget_reflection(
 }
 
 async fn principles(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
-    ask.only(&["limit", "cursor", "order"])?;
+    ask.only(LISTED_BY)?;
     let (caller, page) = (ask.caller()?, ask.page(List::Principles)?);
     let principles = state
         .exec

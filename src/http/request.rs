@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use actix_web::web::{Bytes, BytesMut, Data, Query};
+use actix_web::web::{self, Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::domain::page::{List, Page, Paged};
 use crate::domain::redact::redact;
 use crate::domain::{Caller, Channel, Invalid, TenantId, Timestamp};
+use crate::http::openapi::{CHANNEL, Query, TENANT_ID};
 use crate::http::problem::Problem;
 use crate::http::{State, auth};
 use crate::service::Error;
@@ -23,7 +24,7 @@ use crate::service::Error;
 /// How much of a refused body is read and thrown away, so that the client, still sending, gets to see the answer.
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 /// The parameters that every route of the API takes.
-const COMMON: &[&str] = &["tenant_id", "channel"];
+pub(super) const COMMON: &[Query] = &[TENANT_ID, CHANNEL];
 
 /// A request without its body: its parameters and its caller.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ impl FromRequest for Ask {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let pairs = Query::<Vec<(String, String)>>::from_query(request.query_string())
-            .map(Query::into_inner)
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+            .map(web::Query::into_inner)
             .map_err(|_| Problem::Unparsable(Invalid::new("query", "cannot be read")));
         ready(pairs.map(|pairs| Self {
             request: request.clone(),
@@ -49,9 +50,9 @@ impl FromRequest for Ask {
 
 impl Ask {
     /// Refuses parameters other than these and the common ones, and those given twice.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+    pub(super) fn only(&self, known: &[Query]) -> Result<(), Problem> {
         for (index, (name, _)) in self.pairs.iter().enumerate() {
-            if !known.contains(&name.as_str()) && !COMMON.contains(&name.as_str()) {
+            if !known.iter().chain(COMMON).any(|query| query.name == name) {
                 return Err(Invalid::new(clip(name), "is not a parameter of this route").into());
             }
             if self

@@ -155,6 +155,9 @@ pub(crate) fn merge(outcomes: Vec<Outcome>, refusals: Vec<Option<Invalid>>) -> V
         .collect()
 }
 
+/// Longest `Idempotency-Key`.
+pub(crate) const MAX_KEY_BYTES: usize = 255;
+
 /// What a client's key stands for: hashes of the key and of the request as it was sent.
 pub(crate) fn idempotency_key(
     route: &'static str,
@@ -162,7 +165,7 @@ pub(crate) fn idempotency_key(
     request: &impl Serialize,
 ) -> Result<IdempotencyKey, Error> {
     let visible = |byte: u8| (0x21..=0x7e).contains(&byte);
-    if key.is_empty() || key.len() > 255 || !key.bytes().all(visible) {
+    if key.is_empty() || key.len() > MAX_KEY_BYTES || !key.bytes().all(visible) {
         return Err(Invalid::new("Idempotency-Key", "is not 1 to 255 visible characters").into());
     }
     let request =

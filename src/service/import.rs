@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -38,7 +39,7 @@ const OFFERS: u32 = 50;
 const OFFER_PAUSE: Duration = Duration::from_millis(20);
 
 /// What an import came to, or has come to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ImportReport {
     /// What became of rows whose id was taken.
     pub mode: Mode,
@@ -50,6 +51,7 @@ pub struct ImportReport {
     /// There already.
     pub unchanged: Counts,
     /// Not stored, since what is there contradicts; the first hundred.
+    #[schemars(length(max = LISTED_CONFLICTS))]
     pub conflicts: Vec<Conflict>,
     /// All of them.
     pub conflict_count: u64,

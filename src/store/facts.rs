@@ -31,7 +31,7 @@ pub struct PoolState {
 }
 
 /// Sizes and settings of the file, read for `status` and `/health/detailed`.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct FileFacts {
     /// Schema of the file.
     pub schema_version: i64,

@@ -1,7 +1,7 @@
 //! A server in this process and a client that reads like English: `app.record(json!({…})).created()`.
 //!
-//! **Invariant:** every failure that a test looks at is checked to be a problem document first, and a test in which
-//! the server answered with a 5xx fails.
+//! **Invariant:** every answer is held against the description of the interface, every failure that a test looks at is
+//! checked to be a problem document first, and a test in which the server answered with a 5xx fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::http::{HeaderMap, Request};
 
+use crate::contract::{Exchange, Sent};
 use crate::process::wait_for;
 
 /// Where every test's clock stands at first.
@@ -132,17 +133,22 @@ impl TestApp {
             Some(body) => self.agent.run(request.body(body).unwrap()),
         };
         let mut response = response.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        let body = response
+        let read = response
             .body_mut()
             .with_config()
             .limit(64 << 20)
             .read_to_vec();
-        Answer {
+        let answer = Answer {
             what: format!("{method} {}", path.chars().take(200).collect::<String>()),
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            body: body.unwrap(),
-        }
+            body: read.unwrap(),
+        };
+        let named = |(name, _): &&(&str, &str)| name.eq_ignore_ascii_case("content-type");
+        let kind = headers.iter().find(named).map_or("", |(_, kind)| *kind);
+        let sent = body.map_or(Sent::Nothing, |body| Sent::Body(kind, body));
+        answer.check(method, path, sent);
+        answer
     }
 
     /// A request in the very bytes given; answers when the server has closed the connection.
@@ -152,7 +158,15 @@ impl TestApp {
         stream.write_all(request).unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
-        Answer::read(&bytes)
+        let answer = Answer::read(&bytes);
+        let line = String::from_utf8_lossy(request);
+        let mut words = line.split(' ');
+        let (method, path) = (words.next().unwrap(), words.next().unwrap_or_default());
+        // A body in chunks still has their sizes in it; the same answer is checked where it comes whole.
+        if answer.header("transfer-encoding") != "chunked" {
+            answer.check(method, path, Sent::Unknown);
+        }
+        answer
     }
 
     /// GET.
@@ -344,6 +358,21 @@ impl Answer {
             headers,
             body: bytes[end + 4..].to_vec(),
         }
+    }
+
+    /// Insists that it is as described.
+    #[track_caller]
+    fn check(&self, method: &str, path: &str, sent: Sent<'_>) {
+        let exchange = Exchange {
+            method,
+            path,
+            sent,
+            status: self.status,
+            kind: self.header("content-type"),
+            request_id: self.header("x-request-id"),
+            body: &self.body,
+        };
+        exchange.check();
     }
 
     /// A header, or nothing.

@@ -1,7 +1,7 @@
 //! The product from outside: its HTTP interface and its command line, over a file of its own for each test.
 //!
 //! [`harness`] starts a server in this process, on a free port and a clock that stands still; [`process`] runs the real
-//! binary. One module a subject. All of it is one crate, so that there is one link.
+//! binary; [`contract`] holds every answer that either gets against the description of the interface. One module a subject. All of it is one crate, so that there is one link.
 //!
 //! **Invariant:** no sleeping for luck, no shared file, no network: what takes time is waited for, with a deadline.
 
@@ -17,8 +17,11 @@
     reason = "an inline snapshot is part of its test"
 )]
 
+mod contract;
 mod harness;
 mod process;
+
+use contract::watched;
 
 // The interface.
 mod bad_input;
@@ -37,6 +40,7 @@ mod import;
 mod isolation;
 mod metrics;
 mod note;
+mod openapi;
 mod recall;
 mod redaction;
 mod reflection;

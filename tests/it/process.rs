@@ -46,13 +46,12 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-/// An HTTP client that answers 4xx and 5xx like any other status.
+/// An HTTP client that answers 4xx and 5xx like any other status. What else it does with answers, the crate says.
 pub(crate) fn client() -> ureq::Agent {
-    ureq::Agent::config_builder()
+    let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(PATIENCE))
-        .build()
-        .into()
+        .timeout_global(Some(PATIENCE));
+    crate::watched(config).build().into()
 }
 
 impl Server {

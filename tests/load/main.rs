@@ -32,6 +32,8 @@ use agent_memory::domain::{Caller, TenantId};
 use agent_memory::service::{Limits, Services};
 use agent_memory::store::Role;
 use serde_json::json;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 
 use process::{Server, client, command};
 
@@ -39,6 +41,11 @@ use process::{Server, client, command};
 const WRITES: usize = 300;
 /// What the third process may wait at the 99th percentile while two others write flat out.
 const P99: Duration = Duration::from_millis(50);
+
+/// What is timed here is not looked at.
+fn watched(config: ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope> {
+    config
+}
 
 /// Held by each test while it measures.
 fn alone() -> MutexGuard<'static, ()> {

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** an item names where it comes from.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::content::{Content, searchable};
@@ -19,7 +20,8 @@ const MOST_TOKENS: usize = 400;
 const SESSION_TOKENS: usize = 120;
 
 /// An item of a bundle.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "BundleItem")]
 pub struct Item {
     /// What it is.
     #[serde(rename = "type")]

@@ -2,6 +2,9 @@
 //!
 //! **Invariant:** the shares of each mode add up to a hundred.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 /// The kind of a task.
@@ -38,7 +41,7 @@ pub enum Part {
 
 impl Part {
     /// Every part, in order.
-    pub const ALL: &'static [Self] = &[
+    pub const ALL: [Self; 6] = [
         Self::Standing,
         Self::Handoffs,
         Self::Decisions,
@@ -156,6 +159,15 @@ const SIGNS: &[(Mode, &[&str])] = &[
 ];
 
 impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 5] = [
+        Self::Task,
+        Self::Exploration,
+        Self::Debugging,
+        Self::Learning,
+        Self::General,
+    ];
+
     /// The mode of an intent: its name, or what its words (and, weighing half, the query's) speak for.
     pub fn of(intent: &str, query: &str) -> (Self, f64) {
         let named = match intent.trim().to_ascii_uppercase().as_str() {
@@ -226,6 +238,30 @@ fn count(text: &str, signs: &[&str]) -> u32 {
     u32::try_from(found).unwrap_or(u32::MAX)
 }
 
+impl JsonSchema for Mode {
+    fn schema_name() -> Cow<'static, str> {
+        "TaskMode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        words("The kind of a task.", Self::ALL.map(Self::as_str))
+    }
+}
+
+impl JsonSchema for Part {
+    fn schema_name() -> Cow<'static, str> {
+        "BundlePart".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        words("A part of a bundle.", Self::ALL.map(Self::as_str))
+    }
+}
+
+fn words<const N: usize>(description: &str, words: [&str; N]) -> Schema {
+    json_schema!({"description": description, "type": "string", "enum": words.as_slice()})
+}
+
 impl Serialize for Mode {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -242,17 +278,9 @@ impl Serialize for Part {
 mod tests {
     use super::*;
 
-    const MODES: [Mode; 5] = [
-        Mode::Task,
-        Mode::Exploration,
-        Mode::Debugging,
-        Mode::Learning,
-        Mode::General,
-    ];
-
     #[test]
     fn shares_add_up_to_a_hundred() {
-        for mode in MODES {
+        for mode in Mode::ALL {
             assert_eq!(
                 Part::ALL
                     .iter()

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a row refuses a member that it does not know.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use crate::domain::{
 };
 
 /// A project.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::session")]
 pub struct ProjectRow {
@@ -27,7 +28,7 @@ pub struct ProjectRow {
 }
 
 /// A session, without its counts, which follow from the rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::session")]
 pub struct SessionRow {
@@ -42,7 +43,7 @@ pub struct SessionRow {
 }
 
 /// An event; with an `artifact_id` its content is cut, and the next line has the whole.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::event")]
 pub struct EventRow {
@@ -66,7 +67,7 @@ pub struct EventRow {
 }
 
 /// A long text of the event before it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ArtifactRow {
     /// Its id.
@@ -97,7 +98,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 /// A handoff.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::handoff")]
 pub struct HandoffRow {
@@ -128,7 +129,7 @@ pub struct HandoffRow {
 }
 
 /// A decision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::decision")]
 pub struct DecisionRow {
@@ -152,7 +153,7 @@ pub struct DecisionRow {
 }
 
 /// A knowledge note.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::note")]
 pub struct NoteRow {
@@ -176,7 +177,7 @@ pub struct NoteRow {
 }
 
 /// A reflection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::reflection")]
 pub struct ReflectionRow {
@@ -193,7 +194,7 @@ pub struct ReflectionRow {
 }
 
 /// A principle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in domain::principle")]
 pub struct PrincipleRow {

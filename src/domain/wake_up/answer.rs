@@ -2,24 +2,29 @@
 //!
 //! **Invariant:** what is cut short names the id under which the whole is.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::handoff::{Fields, Handoff, IdentityStatement};
+use crate::domain::wake_up::{MAX_IDENTITY, MAX_PROGRESSIVE, MAX_RECENT, MAX_STANDING};
 use crate::domain::{
     CompressionLevel, DecisionId, DecisionScope, HandoffId, Name, NoteId, PrincipleId,
     ReflectionId, Timestamp,
 };
 
 /// A wake-up.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WakeUp {
     /// The last handoff, whole.
     pub last_handoff: Option<Handoff>,
     /// The newest identity statements, oldest first.
+    #[schemars(length(max = MAX_IDENTITY))]
     pub identity_thread: Vec<IdentityStatement>,
     /// Decisions that hold.
+    #[schemars(length(max = MAX_STANDING))]
     pub recent_decisions: Vec<DecisionBrief>,
     /// Notes worth having at hand.
+    #[schemars(length(max = MAX_STANDING))]
     pub knowledge: Vec<NoteBrief>,
     /// The layers that were asked for.
     pub layers: Layers,
@@ -32,7 +37,8 @@ pub struct WakeUp {
 }
 
 /// The layers of a wake-up; one that was not asked for is absent.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "WakeUpLayers")]
 pub struct Layers {
     /// Counts and names.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,14 +48,17 @@ pub struct Layers {
     pub reflection: Option<Conclusions>,
     /// The last handoffs, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_RECENT))]
     pub recent: Option<Vec<Recent>>,
     /// Older handoffs in a shorter form.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_PROGRESSIVE))]
     pub progressive: Option<Vec<Brief>>,
 }
 
 /// The *metadata* layer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "WakeUpMetadata")]
 pub struct Metadata {
     /// How many sessions.
     pub sessions: i64,
@@ -66,7 +75,7 @@ pub struct Metadata {
 }
 
 /// The *reflection* layer. Two lists, since a client shows them in two places: what always holds, and what was.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Conclusions {
     /// What recurs, last found again first.
     pub principles: Vec<PrincipleBrief>,
@@ -75,7 +84,7 @@ pub struct Conclusions {
 }
 
 /// A principle of a wake-up; `GET /principles/{id}` has the whole and its handoffs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PrincipleBrief {
     /// The principle.
     pub principle_id: PrincipleId,
@@ -88,7 +97,7 @@ pub struct PrincipleBrief {
 }
 
 /// A reflection of a wake-up; `GET /reflections/{id}` has the whole and its insights.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ReflectionBrief {
     /// The reflection.
     pub reflection_id: ReflectionId,
@@ -103,7 +112,8 @@ pub struct ReflectionBrief {
 }
 
 /// A handoff of the *recent* layer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "RecentHandoff")]
 pub struct Recent {
     /// The handoff.
     pub handoff_id: HandoffId,
@@ -122,7 +132,8 @@ pub struct Recent {
 }
 
 /// A handoff of the *progressive* layer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "HandoffBrief")]
 pub struct Brief {
     /// The handoff.
     pub handoff_id: HandoffId,
@@ -135,7 +146,7 @@ pub struct Brief {
 }
 
 /// A decision of a wake-up; `GET /decisions/{id}` has its reasons.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DecisionBrief {
     /// The decision.
     pub decision_id: DecisionId,
@@ -148,7 +159,7 @@ pub struct DecisionBrief {
 }
 
 /// A note of a wake-up; `GET /knowledge/{id}` has the whole.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NoteBrief {
     /// The note.
     pub note_id: NoteId,

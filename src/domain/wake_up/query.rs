@@ -18,6 +18,36 @@ pub enum Layer {
     Progressive,
 }
 
+impl Layer {
+    /// Every layer.
+    pub const ALL: [Self; 4] = [
+        Self::Metadata,
+        Self::Reflection,
+        Self::Recent,
+        Self::Progressive,
+    ];
+
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Metadata => "metadata",
+            Self::Reflection => "reflection",
+            Self::Recent => "recent",
+            Self::Progressive => "progressive",
+        }
+    }
+
+    fn parse(word: &str) -> Result<Self, Invalid> {
+        let known = Self::ALL.into_iter().find(|layer| layer.as_str() == word);
+        known.ok_or_else(|| {
+            Invalid::new(
+                "layers",
+                "is not a comma list of metadata, reflection, recent, progressive",
+            )
+        })
+    }
+}
+
 /// What a reader wants of a wake-up.
 #[derive(Debug, Clone)]
 pub struct WakeUpQuery {
@@ -72,26 +102,11 @@ impl WakeUpQuery {
 }
 
 fn parse_layers(text: Option<&str>) -> Result<Vec<Layer>, Invalid> {
-    let all = vec![
-        Layer::Metadata,
-        Layer::Reflection,
-        Layer::Recent,
-        Layer::Progressive,
-    ];
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
-        return Ok(all);
+        return Ok(Layer::ALL.to_vec());
     };
     text.split(',')
-        .map(|word| match word.trim() {
-            "metadata" => Ok(Layer::Metadata),
-            "reflection" => Ok(Layer::Reflection),
-            "recent" => Ok(Layer::Recent),
-            "progressive" => Ok(Layer::Progressive),
-            _ => Err(Invalid::new(
-                "layers",
-                "is not a comma list of metadata, reflection, recent, progressive",
-            )),
-        })
+        .map(|word| Layer::parse(word.trim()))
         .collect()
 }
 

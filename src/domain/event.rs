@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::content::{self, Cleaner, Content, Fingerprint, NewArtifact, Redactions};
+use crate::domain::recall::Voice;
 use crate::domain::{
     ActorType, ArtifactId, ArtifactKind, Channel, ChunkField, ChunkId, EventId, EventKind, Invalid,
     Name, NewChunk, Sensitivity, TenantId, Timestamp,
@@ -187,7 +188,7 @@ impl NewEvent {
             actor: Name::parse("actor.id", &clean.actor.id)?,
             kind: clean.kind,
             sensitivity: clean.sensitivity.unwrap_or(Sensitivity::None),
-            chunks: chunks_of(&content, ts, &tags),
+            chunks: chunks_of(&content, ts, &tags, Some(&clean.actor)),
             tags,
             refs: clean.refs.unwrap_or_default(),
             content: json,
@@ -236,8 +237,23 @@ fn clean_draft(draft: EventDraft, cleaner: &mut Cleaner) -> Result<EventDraft, I
 }
 
 /// The chunks of an event with this content, time and tags.
-pub fn chunks_of(content: &Content, ts: Timestamp, tags: &[String]) -> Vec<NewChunk> {
-    NewChunk::cut(ChunkField::Content, &content::searchable(content), ts, tags)
+pub fn chunks_of(
+    content: &Content,
+    ts: Timestamp,
+    tags: &[String],
+    actor: Option<&Actor>,
+) -> Vec<NewChunk> {
+    let voice = actor.map(|actor| Voice {
+        actor: actor.actor_type,
+        name: &actor.id,
+    });
+    NewChunk::spoken(
+        ChunkField::Content,
+        &content::searchable(content),
+        ts,
+        tags,
+        voice,
+    )
 }
 
 /// An event as it is read back.

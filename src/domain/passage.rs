@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::domain::recall::Signature;
+use crate::domain::recall::{Signature, Voice};
 use crate::domain::{ChunkField, Timestamp, chunk, terms};
 
 /// A piece of an entity's text, with the terms it is found by.
@@ -27,24 +27,47 @@ pub struct NewChunk {
 impl NewChunk {
     /// Cuts one part of an entity into passages.
     pub fn cut(field: ChunkField, text: &str, ts: Timestamp, tags: &[String]) -> Vec<Self> {
+        Self::spoken(field, text, ts, tags, None)
+    }
+
+    /// Cuts what somebody said into passages.
+    pub fn spoken(
+        field: ChunkField,
+        text: &str,
+        ts: Timestamp,
+        tags: &[String],
+        voice: Option<Voice<'_>>,
+    ) -> Vec<Self> {
         let common = common_terms(ts, tags);
         chunk::chunks(text)
             .into_iter()
-            .map(|range| Self::of(field, text, range, &common))
+            .map(|range| Self::of(field, text, range, &common, voice))
             .collect()
     }
     /// A text as one passage, however long: what [`NewChunk::cut`] made of a part before.
-    pub fn whole(field: ChunkField, text: &str, ts: Timestamp, tags: &[String]) -> Self {
-        Self::of(field, text, 0..text.len(), &common_terms(ts, tags))
+    pub fn whole(
+        field: ChunkField,
+        text: &str,
+        ts: Timestamp,
+        tags: &[String],
+        voice: Option<Voice<'_>>,
+    ) -> Self {
+        Self::of(field, text, 0..text.len(), &common_terms(ts, tags), voice)
     }
 
-    fn of(field: ChunkField, text: &str, range: Range<usize>, common: &[String]) -> Self {
+    fn of(
+        field: ChunkField,
+        text: &str,
+        range: Range<usize>,
+        common: &[String],
+        voice: Option<Voice<'_>>,
+    ) -> Self {
         let part = text.get(range.clone()).unwrap_or_default();
         let mut terms = terms::index_terms(part);
         let words = terms.len();
         terms.extend(common.iter().cloned());
         Self {
-            signature: Signature::of(part, &terms, words),
+            signature: Signature::of(part, &terms, words, voice),
             field,
             start: range.start,
             end: range.end,

@@ -34,8 +34,8 @@ mod weights;
 pub use pool::{Pool, Row};
 pub use present::{Found, Presenter};
 pub use question::Question;
-pub use rank::{Features, Ranked, features, rank};
-pub use signature::Signature;
+pub use rank::{Features, Ranked, favour, features, named_speaker, rank};
+pub use signature::{Signature, Voice};
 pub use time_phrase::TimeRange;
 pub use weights::{Feature, WEIGHTS};
 

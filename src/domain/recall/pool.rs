@@ -4,7 +4,7 @@
 
 use crate::domain::recall::Signature;
 use crate::domain::terms::QueryTerm;
-use crate::domain::{ActorType, EntityType, Timestamp};
+use crate::domain::{EntityType, Timestamp};
 
 /// What a store offers for a question: passages, how they follow each other, and the statistics to weigh them by.
 #[derive(Debug, Clone, Default)]
@@ -32,11 +32,7 @@ pub struct Row {
     pub session: Option<i64>,
     /// When the entity happened.
     pub ts: Timestamp,
-    /// Who said it, if anybody did.
-    pub voice: Option<ActorType>,
-    /// By which name, in lower case.
-    pub speaker: Option<String>,
-    /// Its terms.
+    /// Its terms, and who said it.
     pub signature: Signature,
     /// The passage before it in its session, in `rows`.
     pub before: Option<usize>,

@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 
 use crate::domain::recall::pool::{Pool, Row};
-use crate::domain::recall::signature::term_hash;
+use crate::domain::recall::signature::{Signature, name_hash, term_hash};
 use crate::domain::recall::weights::{Feature, WEIGHTS};
 use crate::domain::recall::{Question, RecallQuery};
 use crate::domain::terms::{self, QueryTerm};
@@ -156,7 +156,7 @@ struct Scorer<'a> {
     readings: Vec<Reading>,
     sessions: HashMap<i64, f64>,
     /// The one person that the question names.
-    speaker: Option<&'a str>,
+    speaker: Option<u32>,
     /// Each row's place in time among the rows, 0 the first and 1 the last.
     moments: Vec<f64>,
     /// Whether there are both what people said and what agents and tools did.
@@ -166,8 +166,12 @@ struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     fn new(question: &'a Question, pool: &'a Pool) -> Self {
         let passages = float(pool.passages.max(1));
-        let speaker = one_speaker(question, &pool.rows);
-        let name = speaker.map(terms::index_terms).unwrap_or_default();
+        let speaker = named_speaker(question, pool.rows.iter().map(|row| &row.signature));
+        let is_name = |word: &&String| speaker.is_some() && name_hash(word) == speaker;
+        let name = question.words.iter().find(is_name);
+        let name = name
+            .map(|name| terms::index_terms(name))
+            .unwrap_or_default();
         let terms: Vec<&QueryTerm> = pool.terms.iter().map(|(term, _)| term).collect();
         let worth: Vec<f64> = pool
             .terms
@@ -199,11 +203,12 @@ impl<'a> Scorer<'a> {
             mixed_voices: pool
                 .rows
                 .iter()
-                .any(|row| row.voice == Some(ActorType::Human))
-                && pool
-                    .rows
-                    .iter()
-                    .any(|row| row.voice.is_some_and(|voice| voice != ActorType::Human)),
+                .any(|row| row.signature.voice() == Some(ActorType::Human))
+                && pool.rows.iter().any(|row| {
+                    row.signature
+                        .voice()
+                        .is_some_and(|voice| voice != ActorType::Human)
+                }),
             readings,
         };
         let rows = 0..pool.rows.len();
@@ -327,8 +332,8 @@ impl<'a> Scorer<'a> {
         const MOMENT: f64 = 0.1;
         let (question, total) = (self.question, self.total);
         let when = |is: bool| if is { words } else { 0.0 };
-        let person = facts.voice == Some(ActorType::Human);
-        let said_by = facts.speaker.as_deref();
+        let voice = facts.signature.voice();
+        let person = voice == Some(ActorType::Human);
         let moment = self.moments.get(row).copied().unwrap_or_default();
         let value = |feature: Feature| match feature {
             Feature::Words => words,
@@ -337,10 +342,12 @@ impl<'a> Scorer<'a> {
                 .and_then(|session| self.sessions.get(&session))
                 .map_or(0.0, |own| own / total),
             Feature::Near => own.near / total,
-            Feature::Speaker => when(self.speaker.is_some() && said_by == self.speaker),
+            Feature::Speaker => {
+                when(self.speaker.is_some() && facts.signature.speaker() == self.speaker)
+            }
             Feature::Asker => when(question.first_person && person),
             Feature::Opening => when(self.mixed_voices && person && facts.opening),
-            Feature::Agent => when(question.of_agent && facts.voice == Some(ActorType::Agent)),
+            Feature::Agent => when(question.of_agent && voice == Some(ActorType::Agent)),
             Feature::When => when(question.asks_when && facts.signature.names_a_time()),
             Feature::Answer => self.neighbour(row, -1).map_or(0.0, |before| {
                 let asks = self
@@ -361,7 +368,7 @@ impl<'a> Scorer<'a> {
             Feature::Early => when(question.asks_initial) * (1.0 - moment),
             Feature::Late => when(question.asks_latest) * moment,
             Feature::Time => self.fit(facts) * (words + MOMENT),
-            Feature::Tool => when(facts.voice == Some(ActorType::Tool)),
+            Feature::Tool => when(voice == Some(ActorType::Tool)),
         };
         WEIGHTS.map(|(feature, _)| value(feature))
     }
@@ -373,14 +380,34 @@ fn idf(passages: f64, frequency: f64) -> f64 {
     (1.0 + (passages - frequency + 0.5) / (frequency + 0.5)).ln()
 }
 
-/// The only speaker among the rows whose name the question holds; none if there are several.
-fn one_speaker<'a>(question: &Question, rows: &'a [Row]) -> Option<&'a str> {
-    let mut named = rows
+/// The hash of the only speaker of these passages whose name the question holds; none if there are several.
+pub fn named_speaker<'a>(
+    question: &Question,
+    passages: impl Iterator<Item = &'a Signature>,
+) -> Option<u32> {
+    let words: Vec<u32> = question
+        .words
         .iter()
-        .filter_map(|row| row.speaker.as_deref())
-        .filter(|name| question.words.iter().any(|word| word == name));
+        .filter_map(|word| name_hash(word))
+        .collect();
+    let mut named = passages
+        .filter_map(Signature::speaker)
+        .filter(|name| words.contains(name));
     let first = named.next()?;
     named.all(|name| name == first).then_some(first)
+}
+
+/// By how much more a passage is worth for who said it: what is known before its surroundings are.
+pub fn favour(question: &Question, speaker: Option<u32>, passage: &Signature) -> f64 {
+    let voice = passage.voice();
+    let counts = |feature: Feature| match feature {
+        Feature::Speaker => speaker.is_some() && passage.speaker() == speaker,
+        Feature::Asker => question.first_person && voice == Some(ActorType::Human),
+        Feature::Agent => question.of_agent && voice == Some(ActorType::Agent),
+        _ => false,
+    };
+    let weights = WEIGHTS.iter().filter(|(feature, _)| counts(*feature));
+    1.0 + weights.map(|(_, weight)| weight).sum::<f64>()
 }
 
 /// For each session, the mean of its best passages.

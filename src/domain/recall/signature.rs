@@ -1,4 +1,4 @@
-//! A passage as ranking reads it: its terms as hashes in their order, and what kind of sentence it is.
+//! A passage as ranking reads it: who said it, what kind of sentence it is, and its terms as hashes in their order.
 //!
 //! Scoring needs to know which of a question's terms stand where in some hundred passages and in those around them.
 //! Reading that out of the texts means cutting them into terms again, which was most of a search's time; so it is kept
@@ -7,7 +7,7 @@
 //! **Invariant:** a signature is made of the same terms as the index, by the same function; it holds no text.
 
 use crate::domain::recall::question::{has_negation, names_a_time};
-use crate::domain::terms;
+use crate::domain::{ActorType, terms};
 
 /// The text names a day, a month or "last week": it may answer "when".
 const NAMES_A_TIME: u8 = 1;
@@ -15,8 +15,17 @@ const NAMES_A_TIME: u8 = 1;
 const ENDS_AS_QUESTION: u8 = 2;
 /// The text says that something was never so.
 const NEGATES: u8 = 4;
-/// The flags, and how many terms at the end are not the text's own but its date and tags.
-const HEAD: usize = 3;
+/// The flags; the voice; how many terms at the end are not the text's own but its date and tags; the speaker.
+const HEAD: usize = 8;
+
+/// Who said something.
+#[derive(Debug, Clone, Copy)]
+pub struct Voice<'a> {
+    /// A person, an agent or a tool.
+    pub actor: ActorType,
+    /// Its name.
+    pub name: &'a str,
+}
 
 /// The bytes kept beside a passage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +40,7 @@ impl Default for Signature {
 
 impl Signature {
     /// Of a passage with this text: `words` terms of its own, then those of its date and tags.
-    pub fn of(text: &str, terms: &[String], words: usize) -> Self {
+    pub fn of(text: &str, terms: &[String], words: usize, voice: Option<Voice<'_>>) -> Self {
         let mut bytes = Vec::with_capacity(HEAD + 4 * terms.len());
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         bytes.push(
@@ -39,8 +48,12 @@ impl Signature {
                 | flag(text.trim_end().ends_with(['?', '？']), ENDS_AS_QUESTION)
                 | flag(has_negation(text), NEGATES),
         );
+        // 0 is nobody.
+        bytes.push(voice.map_or(0, |voice| u8::try_from(voice.actor.code() + 1).unwrap_or(0)));
         let common = terms.len().saturating_sub(words);
         bytes.extend(u16::try_from(common).unwrap_or(u16::MAX).to_le_bytes());
+        let speaker = voice.and_then(|voice| name_hash(voice.name)).unwrap_or(0);
+        bytes.extend(speaker.to_le_bytes());
         for term in terms {
             bytes.extend(term_hash(term).to_le_bytes());
         }
@@ -65,11 +78,25 @@ impl Signature {
 
     /// How many terms the text itself has.
     pub fn words(&self) -> usize {
-        let common = match self.0.get(1..HEAD) {
+        let common = match self.0.get(2..4) {
             Some(&[low, high]) => usize::from(u16::from_le_bytes([low, high])),
             _ => 0,
         };
         ((self.0.len().saturating_sub(HEAD)) / 4).saturating_sub(common)
+    }
+
+    /// What kind of actor said it, if any did.
+    pub fn voice(&self) -> Option<ActorType> {
+        let code = i64::from(*self.0.get(1)?);
+        ActorType::from_code(code - 1)
+    }
+
+    /// The hash of the speaker's name, as [`name_hash`] makes it.
+    pub(super) fn speaker(&self) -> Option<u32> {
+        match self.0.get(4..HEAD) {
+            Some(&[a, b, c, d]) => Some(u32::from_le_bytes([a, b, c, d])).filter(|hash| *hash != 0),
+            _ => None,
+        }
     }
 
     /// Whether the text names a day, a month or such.
@@ -90,6 +117,13 @@ impl Signature {
     fn has(&self, flag: u8) -> bool {
         self.0.first().is_some_and(|flags| flags & flag != 0)
     }
+}
+
+/// The hash of the first word of a name in lower case: who is `ada.lovelace` is asked for as Ada.
+pub(super) fn name_hash(name: &str) -> Option<u32> {
+    let mut words = name.split(|c: char| !c.is_alphanumeric());
+    let word = words.find(|word| !word.is_empty())?;
+    Some(term_hash(&word.to_lowercase()))
 }
 
 /// A term's place in a signature: FNV-1a, its halves folded together. Of 64 terms asked and 20,000 looked at, two are
@@ -135,7 +169,25 @@ mod tests {
     #[test]
     fn refuses_what_is_cut_off() {
         assert_eq!(Signature::stored(vec![0, 0]), None);
-        assert_eq!(Signature::stored(vec![0; 6]), None);
-        assert!(Signature::stored(vec![0; 7]).is_some());
+        assert_eq!(Signature::stored(vec![0; 10]), None);
+        assert!(Signature::stored(vec![0; 12]).is_some());
+    }
+
+    #[test]
+    fn knows_who_said_it() {
+        let said = |name| {
+            let voice = Voice {
+                actor: ActorType::Tool,
+                name,
+            };
+            Signature::of("x", &["x".to_owned()], 1, Some(voice))
+        };
+        assert_eq!(said("Ada.Lovelace").speaker(), name_hash("ada"));
+        assert_eq!(said("Ada").voice(), Some(ActorType::Tool));
+        assert_eq!(said("?!").speaker(), None);
+        assert_eq!(
+            (Signature::default().voice(), Signature::default().speaker()),
+            (None, None)
+        );
     }
 }

@@ -73,7 +73,8 @@ pub(super) fn stored_chunks(
     tags: &[String],
 ) -> Result<Vec<crate::domain::NewChunk>, StoreError> {
     let content: Content = serde_json::from_str(content).map_err(|_| damaged("event content"))?;
-    Ok(chunks_of(&content, ts, tags))
+    // Who said it is no part of the terms, which are what a deletion needs.
+    Ok(chunks_of(&content, ts, tags, None))
 }
 
 impl super::Sqlite {

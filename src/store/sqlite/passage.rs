@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use rusqlite::{Connection, Row, named_params};
 
-use crate::domain::recall::Signature;
-use crate::domain::{ChunkId, EntityType, NewChunk, Sensitivity, Timestamp};
+use crate::domain::recall::{Signature, Voice};
+use crate::domain::{ActorType, ChunkId, EntityType, NewChunk, Sensitivity, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::chunk::load_passage;
 use crate::store::sqlite::unit::Unit;
@@ -155,16 +155,32 @@ pub(super) fn fill_signatures(connection: &Connection) -> Result<(), StoreError>
     /// How often the log says how far it is.
     const TOLD_EVERY: i64 = 100_000;
     let total: i64 = connection.query_row("select count(*) from chunk", [], |row| row.get(0))?;
-    let mut chunks = connection.prepare("select seq from chunk order by seq")?;
+    let mut chunks = connection.prepare(
+        "select c.seq, e.actor_type, e.actor from chunk c left join event e on c.entity_type = ?1 and e.seq = c.entity_seq
+         order by c.seq",
+    )?;
     let mut insert = connection.prepare("insert into signature (seq, terms) values (?1, ?2)")?;
-    let mut rows = chunks.query([])?;
+    let mut rows = chunks.query([EntityType::Event.code()])?;
     let mut done = 0;
     while let Some(row) = rows.next()? {
         let seq: i64 = row.get(0)?;
+        let actor: Option<i64> = row.get(1)?;
+        let name: Option<String> = row.get(2)?;
+        let voice = actor
+            .and_then(ActorType::from_code)
+            .zip(name.as_deref())
+            .map(|(actor, name)| Voice { actor, name });
         let passage = load_passage(connection, seq)?;
         // What is being forgotten has no passage any more, and goes with its chunk.
         let signature = passage.map_or_else(Signature::default, |passage| {
-            NewChunk::whole(passage.field, &passage.text, passage.ts, &passage.tags).signature
+            NewChunk::whole(
+                passage.field,
+                &passage.text,
+                passage.ts,
+                &passage.tags,
+                voice,
+            )
+            .signature
         });
         insert.execute((seq, signature.bytes()))?;
         done += 1;

@@ -10,14 +10,16 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, params};
 
 use crate::domain::Caller;
 use crate::domain::recall::{
-    Found, Hit, Pool, Presenter, RecallFilter, RecallQuery, TimeRange, features, rank, spelling,
+    Found, Hit, Pool, Presenter, Question, RecallFilter, RecallQuery, Signature, TimeRange, favour,
+    features, named_speaker, rank, spelling,
 };
 use crate::domain::terms::QueryTerm;
 use crate::store::sqlite::chunk::load_passage;
+use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::passage::{indexed, quoted};
 use crate::store::sqlite::session::{self, session_no};
 use crate::store::sqlite::unit::{find, tenant_no};
@@ -31,7 +33,7 @@ pub(super) use frequency::Frequencies;
 /// Most rows that a first score looks at. From the ranking study: 1.5 µs a row.
 const MOST_ROWS: i64 = 5_000;
 /// Rows whose length is looked at, if enough of them pass the filters.
-const LOOKED_AT: usize = 600;
+const LOOKED_AT: usize = 1_000;
 /// Most terms that candidates come from. From the design.
 const MOST_TERMS: usize = 32;
 /// Passages that are ranked for what they say themselves. From the design; the study's top 100.
@@ -96,11 +98,12 @@ fn pool(
         return Ok(Pool::default());
     };
     let mut pool = statistics(connection, tenant_no, query, known)?;
-    let mut chunks = first_scores(connection, tenant_no, &pool, &gate)?;
-    if let Some(time) = &query.question.time {
-        chunks.extend(of_time(connection, tenant_no, time)?);
-    }
-    pool.rows = pool::rows(connection, tenant_no, &gate, &chunks)?;
+    let candidates = first_scores(connection, tenant_no, &query.question, &pool, &gate)?;
+    let of_time = match &query.question.time {
+        Some(time) => of_time(connection, tenant_no, time)?,
+        None => Vec::new(),
+    };
+    pool.rows = pool::rows(connection, tenant_no, &gate, candidates, &of_time)?;
     Ok(pool)
 }
 
@@ -255,11 +258,11 @@ impl Gate {
     }
 
     /// Whether the reader may know of it at all.
-    fn clears(&self, chunk: &ChunkRow) -> bool {
+    fn clears(&self, chunk: &Looked) -> bool {
         chunk.sensitivity <= self.clearance
     }
 
-    fn passes(&self, chunk: &ChunkRow) -> bool {
+    fn passes(&self, chunk: &Looked) -> bool {
         self.clears(chunk)
             && (self.types.is_empty() || self.types.contains(&chunk.entity_type))
             && self
@@ -287,53 +290,67 @@ impl Gate {
     }
 }
 
-/// What a chunk's row says without its text.
-struct ChunkRow {
+/// What is known of a chunk without its text.
+#[derive(Clone)]
+struct Looked {
+    seq: i64,
     entity_type: i64,
+    entity_seq: i64,
     session_no: Option<i64>,
     project_no: Option<i64>,
     ts: i64,
     sensitivity: i64,
     words: i64,
+    /// Whether its entity begins with it.
+    opening: bool,
+    signature: Signature,
 }
 
-impl ChunkRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
+impl Looked {
+    fn at(connection: &Connection, seq: i64) -> Result<Option<Self>, StoreError> {
+        // The first chunk of an event has no id of its own.
+        let mut statement = connection.prepare_cached(
+            "select c.entity_type, c.entity_seq, c.session_no, c.project_no, c.ts, c.sensitivity, c.words, c.id is null, s.terms
+             from chunk c join signature s on s.seq = c.seq where c.seq = ?1",
+        )?;
+        let mut rows = statement.query([seq])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            seq,
             entity_type: row.get(0)?,
-            session_no: row.get(1)?,
-            project_no: row.get(2)?,
-            ts: row.get(3)?,
-            sensitivity: row.get(4)?,
-            words: row.get(5)?,
-        })
+            entity_seq: row.get(1)?,
+            session_no: row.get(2)?,
+            project_no: row.get(3)?,
+            ts: row.get(4)?,
+            sensitivity: row.get(5)?,
+            words: row.get(6)?,
+            opening: row.get(7)?,
+            signature: Signature::stored(row.get(8)?).ok_or_else(|| damaged("signature"))?,
+        }))
     }
 }
 
 /// The chunks that score best on the rare terms, best first, filtered, at most [`MOST_CANDIDATES`].
 ///
-/// A row of `chunk` is looked at for its length and for the filters, which costs more than its postings. So the rows
-/// are first put in the order they would have if all were of the same length, and looked at from the best on.
+/// A chunk is looked at for its length, its speaker and the filters, which costs more than its postings. So they are first
+/// put in the order they would have if all were of the same length, and looked at from the best on.
 fn first_scores(
     connection: &Connection,
     tenant_no: i64,
+    question: &Question,
     pool: &Pool,
     gate: &Gate,
-) -> Result<Vec<i64>, StoreError> {
-    let passages = float(pool.passages.max(1));
-    let average = (float(pool.words) / passages).max(1.0);
-    let mut chunk = connection.prepare_cached(
-        "select entity_type, session_no, project_no, ts, sensitivity, words from chunk where seq = ?1",
-    )?;
-    let mut ranked: Vec<(f64, i64)> = Vec::new();
-    for (looked_at, (_, seq, matches)) in roughly(connection, tenant_no, pool)?
-        .into_iter()
-        .enumerate()
-    {
-        if looked_at >= LOOKED_AT && ranked.len() >= MOST_CANDIDATES {
+) -> Result<Vec<Looked>, StoreError> {
+    let average = (float(pool.words) / float(pool.passages.max(1))).max(1.0);
+    let mut passing: Vec<(f64, Looked)> = Vec::new();
+    let rough = roughly(connection, tenant_no, pool)?;
+    for (at, (_, seq, matches)) in rough.into_iter().enumerate() {
+        if at >= LOOKED_AT && passing.len() >= MOST_CANDIDATES {
             break;
         }
-        let Some(row) = chunk.query_row([seq], ChunkRow::read).optional()? else {
+        let Some(looked) = Looked::at(connection, seq)? else {
             // A search is not the place to fail for it.
             tracing::error!(
                 seq,
@@ -341,14 +358,21 @@ fn first_scores(
             );
             continue;
         };
-        if gate.passes(&row) && gate.tagged(connection, seq)? {
-            let norm = K1 * (1.0 - B + B * float(row.words) / average);
-            ranked.push((matches.iter().map(|found| found.score(norm)).sum(), seq));
+        if gate.passes(&looked) && gate.tagged(connection, seq)? {
+            let norm = K1 * (1.0 - B + B * float(looked.words) / average);
+            passing.push((matches.iter().map(|found| found.score(norm)).sum(), looked));
         }
     }
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
-    ranked.truncate(MOST_CANDIDATES);
-    Ok(ranked.into_iter().map(|(_, seq)| seq).collect())
+    let speaker = named_speaker(
+        question,
+        passing.iter().map(|(_, looked)| &looked.signature),
+    );
+    for (score, looked) in &mut passing {
+        *score *= favour(question, speaker, &looked.signature);
+    }
+    passing.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.seq.cmp(&a.1.seq)));
+    passing.truncate(MOST_CANDIDATES);
+    Ok(passing.into_iter().map(|(_, looked)| looked).collect())
 }
 
 /// A term in a row: what it is worth, and how often it stands there.

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::recall::RecallDraft;
+use crate::domain::recall::{RecallDraft, Voice};
 use crate::domain::{ChunkField, NewChunk, TenantId, Timestamp};
 
 fn at(text: &str) -> Timestamp {
@@ -30,15 +30,22 @@ fn query(text: &str) -> RecallQuery {
 /// One message of a session.
 fn row(number: i64, voice: ActorType, speaker: &str, text: &str) -> Row {
     let ts = Timestamp::from_millis(number * 60_000);
-    let chunk = NewChunk::whole(ChunkField::Content, text, ts, &[]);
+    let chunk = NewChunk::whole(
+        ChunkField::Content,
+        text,
+        ts,
+        &[],
+        Some(Voice {
+            actor: voice,
+            name: speaker,
+        }),
+    );
     Row {
         chunk: number,
         entity: (EntityType::Event, number),
         opening: true,
         session: Some(1),
         ts,
-        voice: Some(voice),
-        speaker: Some(speaker.to_owned()),
         signature: chunk.signature,
         before: None,
         after: None,
@@ -216,8 +223,6 @@ fn what_took_a_decisions_place_stands_above_it() {
     let decided = |number: i64, text: &str, successor| Row {
         entity: (EntityType::Decision, number),
         session: None,
-        voice: None,
-        speaker: None,
         successor,
         ..said(number, text)
     };

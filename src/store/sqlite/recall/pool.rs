@@ -9,15 +9,15 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{ChunkRow, Gate};
-use crate::domain::recall::{Row, Signature};
-use crate::domain::{ActorType, EntityType, Timestamp};
+use super::{Gate, Looked};
+use crate::domain::recall::Row;
+use crate::domain::{EntityType, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::unit::find;
 
 /// The best candidates, whose surroundings are looked at. On the dev conversations more found nothing more.
-const MOST_SURROUNDED: usize = 50;
+const MOST_SURROUNDED: usize = 75;
 /// A longer passage speaks for itself: with this many terms it takes a sixth of what a short one takes from around it.
 const LONGEST_OPEN: i64 = 150;
 /// Events each way: two that may be hits, and two that these are mixed with.
@@ -27,26 +27,30 @@ const NEAR: usize = 2;
 /// Longest chain of decisions that is followed.
 const LONGEST_CHAIN: usize = 8;
 
-/// The pool of the candidates, best first.
+/// The pool of the candidates, best first, and of the chunks of a time.
 pub(super) fn rows(
     connection: &Connection,
     tenant_no: i64,
     gate: &Gate,
-    chunks: &[i64],
+    candidates: Vec<Looked>,
+    of_time: &[i64],
 ) -> Result<Vec<Row>, StoreError> {
     let mut pool = Building {
         connection,
         tenant_no,
         gate,
-        rows: Vec::with_capacity(chunks.len() * 4),
+        rows: Vec::with_capacity(candidates.len() * 4),
         of_chunk: HashMap::new(),
         events: HashMap::new(),
     };
-    for chunk in chunks {
+    for candidate in candidates {
+        pool.put(candidate, true)?;
+    }
+    let surrounded = pool.rows.len().min(MOST_SURROUNDED);
+    for chunk in of_time {
         pool.add(*chunk, true)?;
     }
-    let candidates = pool.rows.len().min(MOST_SURROUNDED);
-    for row in 0..candidates {
+    for row in 0..surrounded {
         pool.surround(row)?;
     }
     pool.add_successors()?;
@@ -54,12 +58,10 @@ pub(super) fn rows(
 }
 
 /// An event as far as the order of its session goes.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct EventRow {
     session_no: i64,
     ts: i64,
-    voice: Option<ActorType>,
-    speaker: String,
     first: i64,
     count: i64,
 }
@@ -76,91 +78,71 @@ struct Building<'a> {
 impl Building<'_> {
     /// Puts a chunk in, unless it is there or may not be known of. Returns its place.
     fn add(&mut self, chunk: i64, shown: bool) -> Result<Option<usize>, StoreError> {
-        if let Some(known) = self.of_chunk.get(&chunk).copied() {
-            if shown && self.rows.get(known).is_some_and(|row| !row.shown) {
-                let passes = self
-                    .load(chunk)?
-                    .is_some_and(|(row, _, _)| self.gate.passes(&row))
-                    && self.gate.tagged(self.connection, chunk)?;
-                if let Some(row) = self.rows.get_mut(known) {
-                    row.shown = passes;
-                }
+        let known = self.of_chunk.get(&chunk).copied();
+        let settled = known
+            .and_then(|place| self.rows.get(place))
+            .is_some_and(|row| row.shown || !shown);
+        if settled {
+            return Ok(known);
+        }
+        let Some(looked) = Looked::at(self.connection, chunk)? else {
+            return Ok(None);
+        };
+        match known.and_then(|place| self.rows.get_mut(place)) {
+            Some(row) => {
+                row.shown =
+                    self.gate.passes(&looked) && self.gate.tagged(self.connection, chunk)?;
+                Ok(known)
             }
-            return Ok(Some(known));
+            None if self.gate.clears(&looked) => {
+                let passes = shown
+                    && self.gate.passes(&looked)
+                    && self.gate.tagged(self.connection, chunk)?;
+                self.put(looked, passes).map(Some)
+            }
+            None => Ok(None),
         }
-        let Some((facts, entity_seq, signature)) = self.load(chunk)? else {
-            return Ok(None);
-        };
-        if !self.gate.clears(&facts) {
-            return Ok(None);
-        }
-        let entity_type =
-            EntityType::from_code(facts.entity_type).ok_or_else(|| damaged("entity type"))?;
-        let event = match entity_type {
-            EntityType::Event => self.event(entity_seq)?,
-            _ => None,
-        };
-        let (voice, speaker, opening) = match &event {
-            Some(event) => (
-                event.voice,
-                Some(event.speaker.clone()),
-                event.first == chunk,
-            ),
-            None => (None, None, false),
-        };
-        let place = self.rows.len();
-        self.rows.push(Row {
-            chunk,
-            entity: (entity_type, entity_seq),
-            opening,
-            session: facts.session_no,
-            ts: Timestamp::from_millis(facts.ts),
-            voice,
-            speaker,
-            signature: Signature::stored(signature).ok_or_else(|| damaged("signature"))?,
-            before: None,
-            after: None,
-            shown: shown && self.gate.passes(&facts) && self.gate.tagged(self.connection, chunk)?,
-            successor: None,
-        });
-        self.of_chunk.insert(chunk, place);
-        Ok(Some(place))
     }
 
-    /// A chunk's row, its entity's number, and its signature.
-    fn load(&self, chunk: i64) -> rusqlite::Result<Option<(ChunkRow, i64, Vec<u8>)>> {
-        let mut statement = self.connection.prepare_cached(
-            "select c.entity_type, c.session_no, c.project_no, c.ts, c.sensitivity, c.words, c.entity_seq, s.terms
-             from chunk c join signature s on s.seq = c.seq where c.seq = ?1",
-        )?;
-        statement
-            .query_row([chunk], |row| {
-                Ok((ChunkRow::read(row)?, row.get(6)?, row.get(7)?))
-            })
-            .optional()
+    fn put(&mut self, looked: Looked, shown: bool) -> Result<usize, StoreError> {
+        let entity_type =
+            EntityType::from_code(looked.entity_type).ok_or_else(|| damaged("entity type"))?;
+        let place = self.rows.len();
+        self.of_chunk.insert(looked.seq, place);
+        self.rows.push(Row {
+            chunk: looked.seq,
+            entity: (entity_type, looked.entity_seq),
+            opening: looked.opening,
+            session: looked.session_no,
+            ts: Timestamp::from_millis(looked.ts),
+            signature: looked.signature,
+            before: None,
+            after: None,
+            shown,
+            successor: None,
+        });
+        Ok(place)
     }
 
     fn event(&mut self, seq: i64) -> Result<Option<EventRow>, StoreError> {
         if let Some(known) = self.events.get(&seq) {
-            return Ok(Some(known.clone()));
+            return Ok(Some(*known));
         }
         let mut statement = self.connection.prepare_cached(
-            "select session_no, ts, actor_type, actor, chunk_first, chunk_count from event where seq = ?1",
+            "select session_no, ts, chunk_first, chunk_count from event where seq = ?1",
         )?;
         let event = statement
             .query_row([seq], |row| {
                 Ok(EventRow {
                     session_no: row.get(0)?,
                     ts: row.get(1)?,
-                    voice: ActorType::from_code(row.get(2)?),
-                    speaker: row.get::<_, String>(3)?.to_lowercase(),
-                    first: row.get(4)?,
-                    count: row.get(5)?,
+                    first: row.get(2)?,
+                    count: row.get(3)?,
                 })
             })
             .optional()?;
         if let Some(event) = &event {
-            self.events.insert(seq, event.clone());
+            self.events.insert(seq, *event);
         }
         Ok(event)
     }

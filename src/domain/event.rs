@@ -188,7 +188,7 @@ impl NewEvent {
             actor: Name::parse("actor.id", &clean.actor.id)?,
             kind: clean.kind,
             sensitivity: clean.sensitivity.unwrap_or(Sensitivity::None),
-            chunks: chunks_of(&content, ts, &tags, Some(&clean.actor)),
+            chunks: chunks_of(&content, ts, &tags, Some((&clean.actor, clean.kind))),
             tags,
             refs: clean.refs.unwrap_or_default(),
             content: json,
@@ -241,11 +241,12 @@ pub fn chunks_of(
     content: &Content,
     ts: Timestamp,
     tags: &[String],
-    actor: Option<&Actor>,
+    said: Option<(&Actor, EventKind)>,
 ) -> Vec<NewChunk> {
-    let voice = actor.map(|actor| Voice {
+    let voice = said.map(|(actor, kind)| Voice {
         actor: actor.actor_type,
         name: &actor.id,
+        decides: kind == EventKind::Decision,
     });
     NewChunk::spoken(
         ChunkField::Content,

@@ -231,7 +231,12 @@ impl Intaker<'_> {
             refs: row.refs.clone(),
             content: json,
             artifact,
-            chunks: event::chunks_of(&row.content, row.ts, &row.tags, Some(&row.actor)),
+            chunks: event::chunks_of(
+                &row.content,
+                row.ts,
+                &row.tags,
+                Some((&row.actor, row.kind)),
+            ),
             redactions: Redactions::new(),
         };
         Ok(self.line(line, ImportRow::Event(Box::new((row, new)))))

@@ -28,8 +28,8 @@ const BEAM_CORE: [&str; 5] = [
     "multi_session_reasoning",
     "contradiction_resolution",
 ];
-/// Not learned: the data have no tools, no decisions and no moment of asking. They are judgement.
-const GIVEN: [Feature; 4] = [Feature::Words, Feature::Late, Feature::Time, Feature::Tool];
+/// Not learned: what the others are measured against.
+const GIVEN: [Feature; 1] = [Feature::Words];
 const FOLDS: usize = 5;
 const ROUNDS: usize = 4;
 const STEPS: [f64; 6] = [0.4, -0.4, 0.15, -0.15, 0.05, -0.05];
@@ -44,8 +44,8 @@ struct Args {
     /// What `cargo bench` passes.
     #[arg(long, hide = true)]
     bench: bool,
-    /// Holds NAME.items.jsonl with NAME.questions.jsonl.
-    dir: Option<PathBuf>,
+    /// Each holds NAME.items.jsonl with NAME.questions.jsonl, or a history.jsonl with questions.jsonl.
+    dirs: Vec<PathBuf>,
     /// Writes the table into this file, src/domain/recall/weights.rs.
     #[arg(long)]
     write: Option<PathBuf>,
@@ -67,15 +67,24 @@ struct Question {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let Some(dir) = args.dir else { return Ok(()) };
+    if args.dirs.is_empty() {
+        return Ok(());
+    }
     let mut questions = Vec::new();
-    for name in sets(&dir)? {
-        questions.extend(load(&dir, &name).with_context(|| format!("{name} cannot be read"))?);
+    for dir in &args.dirs {
+        if dir.join("history.jsonl").is_file() {
+            questions.extend(
+                load_history(dir).with_context(|| format!("{} cannot be read", dir.display()))?,
+            );
+        }
+        for name in sets(dir)? {
+            questions
+                .extend(load_pair(dir, &name).with_context(|| format!("{name} cannot be read"))?);
+        }
     }
     ensure!(
         !questions.is_empty(),
-        "{} holds no questions with evidence",
-        dir.display()
+        "there are no questions with evidence"
     );
     weigh(&mut questions);
     let all: Vec<&Question> = questions.iter().collect();
@@ -120,20 +129,46 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Records one data set and asks its questions.
-fn load(dir: &Path, name: &str) -> anyhow::Result<Vec<Question>> {
+/// A store of one data set, in a folder of its own.
+fn fresh() -> anyhow::Result<(tempfile::TempDir, Store)> {
     let folder = tempfile::tempdir()?;
-    let store = Store::open(
-        &Options {
-            path: folder.path().join("memory.db"),
-            role: Role::Command,
-            readers: 1,
-            reader_wait: Duration::from_secs(5),
-            durability: Durability::Normal,
-            write_wait: Duration::from_secs(5),
-        },
-        Clock::System.now(),
-    )?;
+    let options = Options {
+        path: folder.path().join("memory.db"),
+        role: Role::Command,
+        readers: 1,
+        reader_wait: Duration::from_secs(5),
+        durability: Durability::Normal,
+        write_wait: Duration::from_secs(5),
+    };
+    let store = Store::open(&options, Clock::System.now())?;
+    Ok((folder, store))
+}
+
+/// An event as the service would hand it to the store.
+fn event(draft: Value, tenant: &TenantId) -> anyhow::Result<NewEvent> {
+    let intake = Intake {
+        now: Clock::System.now(),
+        max_artifact_bytes: 1 << 20,
+    };
+    NewEvent::parse(serde_json::from_value(draft)?, tenant, intake)
+        .map_err(|invalid| anyhow::anyhow!("an event is refused: {invalid}"))
+}
+
+fn record(store: &Store, space: &str, events: Vec<NewEvent>) -> anyhow::Result<()> {
+    let tenant = TenantId::parse("space", space)?;
+    let mut events = events.into_iter().peekable();
+    while events.peek().is_some() {
+        let batch = events.by_ref().take(BATCH).collect();
+        store
+            .record_events(&tenant, batch, None, Clock::System.now())?
+            .wait()?;
+    }
+    Ok(())
+}
+
+/// Conversations as items, each in a space of its own.
+fn load_pair(dir: &Path, name: &str) -> anyhow::Result<Vec<Question>> {
+    let (_folder, store) = fresh()?;
     let mut ids: HashMap<String, String> = HashMap::new();
     let mut spaces: BTreeMap<String, Vec<NewEvent>> = BTreeMap::new();
     let mut last: HashMap<String, String> = HashMap::new();
@@ -164,31 +199,47 @@ fn load(dir: &Path, name: &str) -> anyhow::Result<Vec<Question>> {
             "actor": {"type": if speaker == "assistant" { "agent" } else { "human" }, "id": speaker},
             "content": content,
         });
-        let intake = Intake {
-            now: Clock::System.now(),
-            max_artifact_bytes: 1 << 20,
-        };
-        let event = NewEvent::parse(
-            serde_json::from_value(draft)?,
-            &TenantId::parse("space", &space)?,
-            intake,
-        )
-        .map_err(|invalid| anyhow::anyhow!("item {number}: {invalid}"))?;
+        let event = event(draft, &TenantId::parse("space", &space)?)?;
         spaces.entry(space).or_default().push(event);
     }
     for (space, events) in spaces {
-        let tenant = TenantId::parse("space", &space)?;
-        let mut events = events.into_iter().peekable();
-        while events.peek().is_some() {
-            let batch = events.by_ref().take(BATCH).collect();
-            store
-                .record_events(&tenant, batch, None, Clock::System.now())?
-                .wait()?;
-        }
+        record(&store, &space, events)?;
     }
     let mut questions = Vec::new();
     for question in lines(&dir.join(format!("{name}.questions.jsonl")))? {
-        questions.extend(ask(&store, name, &question, &ids)?);
+        questions.extend(ask(
+            &store,
+            name,
+            text(&question, "space"),
+            &question,
+            &ids,
+        )?);
+    }
+    Ok(questions)
+}
+
+/// A written project: its events are as they would be sent. All such projects together are one set.
+fn load_history(dir: &Path) -> anyhow::Result<Vec<Question>> {
+    let (_folder, store) = fresh()?;
+    let space = dir
+        .file_name()
+        .context("a directory has a name")?
+        .to_string_lossy()
+        .into_owned();
+    let tenant = TenantId::parse("space", &space)?;
+    let mut ids: HashMap<String, String> = HashMap::new();
+    let mut events = Vec::new();
+    for line in lines(&dir.join("history.jsonl"))? {
+        if let Some(draft) = line.get("event") {
+            let id = text(draft, "event_id").to_owned();
+            ids.insert(id.clone(), id);
+            events.push(event(draft.clone(), &tenant)?);
+        }
+    }
+    record(&store, &space, events)?;
+    let mut questions = Vec::new();
+    for question in lines(&dir.join("questions.jsonl"))? {
+        questions.extend(ask(&store, "coding", &space, &question, &ids)?);
     }
     Ok(questions)
 }
@@ -204,6 +255,7 @@ fn is_headline(set: &str, category: &str) -> bool {
 fn ask(
     store: &Store,
     set: &str,
+    space: &str,
     question: &Value,
     ids: &HashMap<String, String>,
 ) -> anyhow::Result<Option<Question>> {
@@ -215,13 +267,17 @@ fn ask(
     if evidence.is_empty() || !is_headline(set, text(question, "category")) {
         return Ok(None);
     }
-    let space = text(question, "space").to_owned();
-    let caller = Caller::local(TenantId::parse("space", &space)?);
+    let caller = Caller::local(TenantId::parse("space", space)?);
     let draft = RecallDraft {
         query: text(question, "question").to_owned(),
         ..RecallDraft::default()
     };
-    let query = RecallQuery::parse(&draft, &caller.tenant, Timestamp::from_millis(0))?;
+    let asked_at = question.get("asked_at").and_then(Value::as_str);
+    let asked_at = asked_at
+        .map(|text| Timestamp::parse("asked_at", text))
+        .transpose()?;
+    let now = asked_at.unwrap_or_else(|| Clock::System.now());
+    let query = RecallQuery::parse(&draft, &caller.tenant, now)?;
     let mut entities: BTreeMap<String, Vec<Features>> = BTreeMap::new();
     for (id, features) in store.recall_pool(Wait::Yes, &caller, &query)? {
         entities.entry(id).or_default().push(features);
@@ -233,7 +289,7 @@ fn ask(
         .collect();
     Ok(Some(Question {
         set: set.to_owned(),
-        space,
+        space: space.to_owned(),
         evidence: entities
             .keys()
             .enumerate()
@@ -246,19 +302,23 @@ fn ask(
     }))
 }
 
-/// Talk among people counts as much as talk with an assistant, whatever the number of questions.
+/// Talk among people, talk with an assistant and work on code count the same, whatever the number of questions.
 fn weigh(questions: &mut [Question]) {
-    let kind = |question: &Question| question.set.starts_with("beam");
-    for beam in [false, true] {
+    let kind = |question: &Question| match question.set.as_str() {
+        "coding" => 0,
+        set if set.starts_with("beam") => 1,
+        _ => 2,
+    };
+    for wanted in 0..3 {
         let count = questions
             .iter()
-            .filter(|question| kind(question) == beam)
+            .filter(|question| kind(question) == wanted)
             .count();
         for question in questions
             .iter_mut()
-            .filter(|question| kind(question) == beam)
+            .filter(|question| kind(question) == wanted)
         {
-            question.weight = 0.5 / u32::try_from(count).map_or(f64::INFINITY, f64::from);
+            question.weight = 1.0 / u32::try_from(count).map_or(f64::INFINITY, f64::from);
         }
     }
 }

@@ -25,6 +25,12 @@ pub struct Question {
     pub asks_initial: bool,
     /// "Now", "currently".
     pub asks_latest: bool,
+    /// "Where", "which file".
+    pub asks_place: bool,
+    /// "Which version".
+    pub asks_version: bool,
+    /// "How many", "what size".
+    pub asks_number: bool,
     /// The time that it names.
     pub time: Option<TimeRange>,
 }
@@ -61,11 +67,61 @@ impl Question {
                 "today",
                 "finally",
                 "still",
+                "present",
+                "meanwhile",
             ]),
+            asks_place: has(&[
+                "where",
+                "file",
+                "files",
+                "path",
+                "document",
+                "script",
+                "folder",
+                "directory",
+                "module",
+                "url",
+                "page",
+                "link",
+                "branch",
+            ]),
+            asks_version: has(&["version", "versions", "release", "releases"]),
+            asks_number: asks_number(&words)
+                || has(&[
+                    "number",
+                    "port",
+                    "size",
+                    "limit",
+                    "rate",
+                    "timeout",
+                    "percent",
+                    "percentage",
+                    "interval",
+                    "threshold",
+                    "budget",
+                    "duration",
+                    "latency",
+                    "accuracy",
+                    "score",
+                    "average",
+                    "total",
+                ]),
             time: time_phrase::read(&words, at),
             words,
         }
     }
+}
+
+/// "How many", "how long": any "how" with a measure.
+fn asks_number(words: &[String]) -> bool {
+    let measures = [
+        "many", "much", "long", "often", "large", "big", "strong", "fast", "far", "old", "high",
+        "deep",
+    ];
+    words.windows(2).any(|pair| {
+        let [how, measure] = pair else { return false };
+        how == "how" && measures.contains(&measure.as_str())
+    })
 }
 
 /// "Did you", "you suggested", "your recommendation".
@@ -118,6 +174,32 @@ pub(super) fn names_a_time(text: &str) -> bool {
 /// Whether a text says "never" or "n't".
 pub(super) fn has_negation(text: &str) -> bool {
     text.contains("n't") || text.contains("n’t") || any_word(text, |word| word == "never")
+}
+
+/// Whether a text holds a path, a file's name or an address: a word with a slash inside, or with an ending.
+pub(super) fn names_a_place(text: &str) -> bool {
+    let between = |c: char| c.is_whitespace() || "()[]{}\"'`,;".contains(c);
+    text.split(between).any(|word| {
+        let word = word.trim_end_matches(['.', ':', '?', '!']);
+        let named = word.bytes().filter(u8::is_ascii_alphabetic).count() >= 3;
+        let (stem, ending) = word.rsplit_once('.').unwrap_or_default();
+        let ends = !stem.is_empty()
+            && (1..=5).contains(&ending.len())
+            && ending
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            && ending.bytes().any(|b| b.is_ascii_lowercase());
+        let inside =
+            word.trim_matches('/').contains('/') || word.starts_with(['/', '~']) && word.len() > 3;
+        named && (inside || ends)
+    })
+}
+
+/// Whether a text holds digits, a point and digits.
+pub(super) fn names_a_version(text: &str) -> bool {
+    text.as_bytes()
+        .windows(3)
+        .any(|window| matches!(window, [a, b'.', b] if a.is_ascii_digit() && b.is_ascii_digit()))
 }
 
 fn any_word(text: &str, is: impl Fn(&str) -> bool) -> bool {
@@ -219,6 +301,25 @@ mod tests {
                 ..Question::default()
             }
         );
+    }
+
+    #[test]
+    fn tells_places_and_versions() {
+        for text in [
+            "see src/lib.rs",
+            "in Cargo.toml.",
+            "https://x.dev/a",
+            "~/.ssh",
+            "`mod.rs`",
+        ] {
+            assert!(names_a_place(text), "{text}");
+        }
+        for text in ["It works. Really", "e.g. this", "3/4", "p99 3.5 ms", ""] {
+            assert!(!names_a_place(text), "{text}");
+        }
+        assert!(names_a_version("v0.3") && !names_a_version("3. 4"));
+        assert!(read("Where is it?").asks_place && read("How many are there?").asks_number);
+        assert!(read("Which release?").asks_version && !read("How is it?").asks_number);
     }
 
     #[test]

@@ -368,7 +368,14 @@ impl<'a> Scorer<'a> {
             Feature::Early => when(question.asks_initial) * (1.0 - moment),
             Feature::Late => when(question.asks_latest) * moment,
             Feature::Time => self.fit(facts) * (words + MOMENT),
-            Feature::Tool => when(voice == Some(ActorType::Tool)),
+            Feature::Decision => {
+                when(facts.signature.decides() || facts.entity.0 == EntityType::Decision)
+            }
+            Feature::Kind => when(
+                question.asks_place && facts.signature.names_a_place()
+                    || question.asks_version && facts.signature.names_a_version()
+                    || question.asks_number && facts.signature.names_a_number(),
+            ),
         };
         WEIGHTS.map(|(feature, _)| value(feature))
     }

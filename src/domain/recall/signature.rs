@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** a signature is made of the same terms as the index, by the same function; it holds no text.
 
-use crate::domain::recall::question::{has_negation, names_a_time};
+use crate::domain::recall::question::{has_negation, names_a_place, names_a_time, names_a_version};
 use crate::domain::{ActorType, terms};
 
 /// The text names a day, a month or "last week": it may answer "when".
@@ -15,6 +15,14 @@ const NAMES_A_TIME: u8 = 1;
 const ENDS_AS_QUESTION: u8 = 2;
 /// The text says that something was never so.
 const NEGATES: u8 = 4;
+/// It records a decision.
+const DECIDES: u8 = 8;
+/// The text names a file or a place on the net.
+const NAMES_A_PLACE: u8 = 16;
+/// The text holds something like `1.14`.
+const NAMES_A_VERSION: u8 = 32;
+/// The text holds a number.
+const NAMES_A_NUMBER: u8 = 64;
 /// The flags; the voice; how many terms at the end are not the text's own but its date and tags; the speaker.
 const HEAD: usize = 8;
 
@@ -25,6 +33,8 @@ pub struct Voice<'a> {
     pub actor: ActorType,
     /// Its name.
     pub name: &'a str,
+    /// Whether it is a decision that is recorded.
+    pub decides: bool,
 }
 
 /// The bytes kept beside a passage.
@@ -46,7 +56,11 @@ impl Signature {
         bytes.push(
             flag(names_a_time(text), NAMES_A_TIME)
                 | flag(text.trim_end().ends_with(['?', '？']), ENDS_AS_QUESTION)
-                | flag(has_negation(text), NEGATES),
+                | flag(has_negation(text), NEGATES)
+                | flag(voice.is_some_and(|voice| voice.decides), DECIDES)
+                | flag(names_a_place(text), NAMES_A_PLACE)
+                | flag(names_a_version(text), NAMES_A_VERSION)
+                | flag(text.bytes().any(|b| b.is_ascii_digit()), NAMES_A_NUMBER),
         );
         // 0 is nobody.
         bytes.push(voice.map_or(0, |voice| u8::try_from(voice.actor.code() + 1).unwrap_or(0)));
@@ -114,6 +128,26 @@ impl Signature {
         self.has(NEGATES)
     }
 
+    /// Whether it is an event that records a decision.
+    pub fn decides(&self) -> bool {
+        self.has(DECIDES)
+    }
+
+    /// Whether the text names a file or a place on the net.
+    pub fn names_a_place(&self) -> bool {
+        self.has(NAMES_A_PLACE)
+    }
+
+    /// Whether the text names a version.
+    pub fn names_a_version(&self) -> bool {
+        self.has(NAMES_A_VERSION)
+    }
+
+    /// Whether the text holds a number.
+    pub fn names_a_number(&self) -> bool {
+        self.has(NAMES_A_NUMBER)
+    }
+
     fn has(&self, flag: u8) -> bool {
         self.0.first().is_some_and(|flags| flags & flag != 0)
     }
@@ -179,6 +213,7 @@ mod tests {
             let voice = Voice {
                 actor: ActorType::Tool,
                 name,
+                decides: false,
             };
             Signature::of("x", &["x".to_owned()], 1, Some(voice))
         };

@@ -1,6 +1,9 @@
 //! What each feature of the ranking weighs.
 //!
-//! **Invariant:** these numbers come from `scripts/train` or are named as judgement; nothing else in the ranking is tuned.
+//! Two features were tried and taken out again, since they earned nothing: that a tool printed the passage, and BM25 of the
+//! passage without what is around it.
+//!
+//! **Invariant:** these numbers come from `scripts/train`; whoever changes one by hand says why beside it.
 
 /// A feature's part in a score. All are shares of what the question's words are worth together, so that they add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,8 +36,10 @@ pub enum Feature {
     Late,
     /// It happened when the question says.
     Time,
-    /// A tool printed it, where people and agents also spoke.
-    Tool,
+    /// It is a decision, or records one.
+    Decision,
+    /// The question asks for a place, a version or a number, and the passage names one.
+    Kind,
 }
 
 impl Feature {
@@ -55,26 +60,32 @@ impl Feature {
             Self::Early => "early",
             Self::Late => "late",
             Self::Time => "time",
-            Self::Tool => "tool",
+            Self::Decision => "decision",
+            Self::Kind => "kind",
         }
     }
 }
 
-/// The table. Learned on conversations of `LoCoMo` and BEAM by coordinate ascent on rec@10 + MRR.
-pub const WEIGHTS: [(Feature, f64); 15] = [
+/// The table, in units of what the words are worth.
+///
+/// Learned by `scripts/train` on talk among people (`LoCoMo`), talk with an assistant (BEAM) and three written coding
+/// projects (`tests/data`), each kind counting a third, as the sum of rec@10 and MRR. Learned on four fifths of the
+/// conversations and measured on the last, rec@10 is at most 3.4 points lower than where it was learned, and MRR 4.5.
+pub const WEIGHTS: [(Feature, f64); 16] = [
     (Feature::Words, 1.0),
-    (Feature::Session, 1.05),
-    (Feature::Near, 0.8),
-    (Feature::Speaker, 1.55),
-    (Feature::Asker, 0.95),
-    (Feature::Opening, 1.1),
-    (Feature::Agent, 1.6),
+    (Feature::Session, 1.0),
+    (Feature::Near, 2.45),
+    (Feature::Speaker, 1.4),
+    (Feature::Asker, 1.95),
+    (Feature::Opening, 0.75),
+    (Feature::Agent, 4.25),
     (Feature::When, 0.7),
-    (Feature::Answer, 0.45),
-    (Feature::Asking, -0.5),
-    (Feature::Never, 0.6),
-    (Feature::Early, 0.5),
-    (Feature::Late, 0.1),
-    (Feature::Time, 0.5),
-    (Feature::Tool, -0.2),
+    (Feature::Answer, 0.25),
+    (Feature::Asking, -0.65),
+    (Feature::Never, 1.45),
+    (Feature::Early, 0.85),
+    (Feature::Late, 2.1),
+    (Feature::Time, 1.85),
+    (Feature::Decision, 0.9),
+    (Feature::Kind, 1.0),
 ];

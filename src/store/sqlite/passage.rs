@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::recall::{Signature, Voice};
-use crate::domain::{ActorType, ChunkId, EntityType, NewChunk, Sensitivity, Timestamp};
+use crate::domain::{ActorType, ChunkId, EntityType, EventKind, NewChunk, Sensitivity, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::chunk::load_passage;
 use crate::store::sqlite::unit::Unit;
@@ -156,7 +156,7 @@ pub(super) fn fill_signatures(connection: &Connection) -> Result<(), StoreError>
     const TOLD_EVERY: i64 = 100_000;
     let total: i64 = connection.query_row("select count(*) from chunk", [], |row| row.get(0))?;
     let mut chunks = connection.prepare(
-        "select c.seq, e.actor_type, e.actor from chunk c left join event e on c.entity_type = ?1 and e.seq = c.entity_seq
+        "select c.seq, e.actor_type, e.actor, e.kind from chunk c left join event e on c.entity_type = ?1 and e.seq = c.entity_seq
          order by c.seq",
     )?;
     let mut insert = connection.prepare("insert into signature (seq, terms) values (?1, ?2)")?;
@@ -166,10 +166,15 @@ pub(super) fn fill_signatures(connection: &Connection) -> Result<(), StoreError>
         let seq: i64 = row.get(0)?;
         let actor: Option<i64> = row.get(1)?;
         let name: Option<String> = row.get(2)?;
+        let decides = row.get::<_, Option<i64>>(3)? == Some(EventKind::Decision.code());
         let voice = actor
             .and_then(ActorType::from_code)
             .zip(name.as_deref())
-            .map(|(actor, name)| Voice { actor, name });
+            .map(|(actor, name)| Voice {
+                actor,
+                name,
+                decides,
+            });
         let passage = load_passage(connection, seq)?;
         // What is being forgotten has no passage any more, and goes with its chunk.
         let signature = passage.map_or_else(Signature::default, |passage| {

@@ -38,6 +38,7 @@ fn row(number: i64, voice: ActorType, speaker: &str, text: &str) -> Row {
         Some(Voice {
             actor: voice,
             name: speaker,
+            decides: false,
         }),
     );
     Row {
@@ -176,11 +177,6 @@ fn i_is_the_person_and_you_is_the_agent() {
             "{text}"
         );
     }
-    let query = query("retry budget");
-    assert_eq!(
-        order(&query, &pool(&query, &[5, 5], rows())).last(),
-        Some(&3)
-    );
 }
 
 #[test]

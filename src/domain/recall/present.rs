@@ -128,7 +128,8 @@ fn hit(ranked: &Ranked, found: Found) -> Hit {
 
 /// Four decimals: enough to tell hits apart, short on the wire.
 fn round(score: f64) -> f64 {
-    (score * 10_000.0).round() / 10_000.0
+    // Adding zero takes the sign from a negative one.
+    (score * 10_000.0).round() / 10_000.0 + 0.0
 }
 
 /// What a text says, as far as that can be told from its words.

@@ -32,11 +32,12 @@ const KERNEL: [(i32, f64); 4] = [(-2, 0.5), (-1, 0.5), (1, 0.2), (2, 0.25)];
 const SESSION_PASSAGES: usize = 3;
 /// What a name weighs as a word once it is understood as the speaker; LEX2.
 const NAME_WEIGHT: f64 = 0.5;
-/// The coverage that the best passage needs in a store of [`MANY_PASSAGES`] or more. Measured on the dev conversations,
-/// each question asked of another's memory: half of those are turned away for one point of rec@10.
-const MIN_COVERAGE: f64 = 0.25;
-/// In fewer passages than this, document frequencies say little, and the bar is lower in proportion.
-const MANY_PASSAGES: f64 = 200.0;
+/// The coverage that the best passage needs in a tenant of [`MANY_PASSAGES`] or more. Measured with each question asked
+/// of another's memory: half of those are turned away for one point of rec@10.
+const MIN_COVERAGE: f64 = 0.28;
+/// In fewer passages than this, document frequencies say little and a wrong passage costs little, so the bar is lower in
+/// proportion: on coding projects of 200 passages the full one costs five points.
+const MANY_PASSAGES: f64 = 500.0;
 
 /// A hit before its text is loaded.
 #[derive(Debug, Clone)]

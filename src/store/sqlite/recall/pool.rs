@@ -194,7 +194,8 @@ impl Building<'_> {
         }
     }
 
-    /// The events next to one in its session, the nearest first.
+    /// The events next to one in its session that the reader may know of, the nearest first: what lies between is as if
+    /// it had never been.
     fn neighbours(
         &self,
         event: &EventRow,
@@ -204,10 +205,17 @@ impl Building<'_> {
     ) -> rusqlite::Result<Vec<i64>> {
         let sql = format!(
             "select seq from event where tenant_no = ?1 and session_no = ?2 and (ts, seq) {side} (?3, ?4)
-             order by ts {order}, seq {order} limit ?5"
+             and sensitivity <= ?6 order by ts {order}, seq {order} limit ?5"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let at = params![self.tenant_no, event.session_no, event.ts, seq, AROUND];
+        let at = params![
+            self.tenant_no,
+            event.session_no,
+            event.ts,
+            seq,
+            AROUND,
+            self.gate.clearance
+        ];
         statement.query_map(at, |row| row.get(0))?.collect()
     }
 

@@ -184,11 +184,13 @@ impl RecallQuery {
     }
 }
 
-/// The terms of a question, without the words that only say when: "last Tuesday" is a time and not a text about Tuesdays.
+/// The terms of a question, without the words that only say when: "last Tuesday" is a time and not a text about Tuesdays,
+/// and "what happened last Tuesday?" asks for all of it.
 fn looked_for(query: &str, question: &Question) -> Vec<QueryTerm> {
+    const HAPPENED: &str = "happen happened happens happening occur occurred";
     let mut looked_for = terms::query_terms(query);
     if let Some(time) = &question.time {
-        let spent = terms::index_terms(&time.spent.join(" "));
+        let spent = terms::index_terms(&format!("{HAPPENED} {}", time.spent.join(" ")));
         looked_for.retain(|term| !spent.contains(&term.term));
     }
     looked_for

@@ -19,6 +19,47 @@ const NAMED_TERMS: usize = 16;
 /// How far beyond the limit duplicates are looked for.
 const SPARE: usize = 20;
 
+/// Words that deny. One too many costs no more than a duplicate that is shown.
+const DENIALS: [&str; 27] = [
+    "not", "no", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "cannot",
+    "without", "nicht", "nie", "niemals", "ohne", "kein", "keine", "keinen", "keinem", "keiner",
+    "keines", "pas", "jamais", "sans", "nunca", "не", "нет",
+];
+/// Numbers in words.
+const NUMBERS: [&str; 31] = [
+    "minus",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+    "thirty",
+    "forty",
+    "fifty",
+    "sixty",
+    "seventy",
+    "eighty",
+    "ninety",
+    "hundred",
+    "thousand",
+];
+
 /// A ranked passage with its text.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -54,10 +95,10 @@ impl<'a> Presenter<'a> {
         }
     }
 
-    /// How many ranked passages are worth loading.
-    pub fn wanted(&self) -> usize {
+    /// Whether a passage of this rank is worth loading: there is room, or it may say the same as a hit.
+    pub fn wants(&self, rank: usize) -> bool {
         let spare = if self.query.collapse { SPARE } else { 0 };
-        self.query.limit + spare.min(self.query.limit)
+        self.hits.len() < self.query.limit || rank < self.query.limit + spare
     }
 
     /// Takes the next best.
@@ -126,10 +167,29 @@ fn hit(ranked: &Ranked, found: Found) -> Hit {
     }
 }
 
-/// Four decimals: enough to tell hits apart, short on the wire.
+/// Four decimals: enough to tell hits apart, short on the wire. Never `-0.0`, which is what a sum of nothing comes to.
 fn round(score: f64) -> f64 {
-    // Adding zero takes the sign from a negative one.
     (score * 10_000.0).round() / 10_000.0 + 0.0
+}
+
+/// A text in lower case, with one kind of apostrophe, and the sign of a number as a word.
+fn spelled(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut last = ' ';
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '’' => out.push('\''),
+            '-' | '−'
+                if !last.is_alphanumeric() && rest.peek().is_some_and(char::is_ascii_digit) =>
+            {
+                out.push_str("minus ");
+            }
+            _ => out.extend(c.to_lowercase()),
+        }
+        last = c;
+    }
+    out
 }
 
 /// What a text says, as far as that can be told from its words.
@@ -144,7 +204,7 @@ struct Fact {
 
 impl Fact {
     fn of(found: &Found) -> Self {
-        let lower = found.text.to_lowercase();
+        let lower = spelled(&found.text);
         let words: HashSet<String> = lower
             .split(|c: char| !c.is_alphanumeric() && c != '\'')
             .filter(|word| !word.is_empty())
@@ -152,13 +212,10 @@ impl Fact {
             .collect();
         let numbers = lower
             .split(|c: char| !c.is_alphanumeric())
-            .filter(|word| word.bytes().any(|b| b.is_ascii_digit()))
+            .filter(|word| word.bytes().any(|b| b.is_ascii_digit()) || NUMBERS.contains(word))
             .map(str::to_owned)
             .collect();
-        let denies = |word: &String| {
-            word.ends_with("n't")
-                || ["not", "no", "never", "nicht", "kein"].contains(&word.as_str())
-        };
+        let denies = |word: &String| word.ends_with("n't") || DENIALS.contains(&word.as_str());
         Self {
             denies: words.iter().any(denies),
             numbers,
@@ -220,6 +277,8 @@ mod tests {
         for other in [
             "The staging database listens on port 5434 of the build host.",
             "The staging database never listens on port 5433 of the build host.",
+            "The staging database cannot listen on port 5433 of the build host.",
+            "The staging database listens on port -5433 of the build host.",
             "The build host has 5433 files.",
             "",
         ] {

@@ -14,6 +14,7 @@
 //! was ever part of it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::domain::recall::pool::{Pool, Row};
 use crate::domain::recall::signature::{Signature, name_hash, term_hash};
@@ -86,6 +87,7 @@ pub fn rank(query: &RecallQuery, pool: &Pool) -> Vec<Ranked> {
             best.insert(facts.entity, ranked);
         }
     }
+    find_successors(&mut best, &pool.rows);
     put_successors_first(&mut best, &pool.rows);
     let mut ranked: Vec<Ranked> = best.into_values().collect();
     if !is_relevant(query, pool, &ranked) {
@@ -107,6 +109,38 @@ fn is_relevant(query: &RecallQuery, pool: &Pool, ranked: &[Ranked]) -> bool {
     let coverage = ranked.iter().map(|hit| hit.coverage).fold(0.0, f64::max);
     let bar = MIN_COVERAGE * (float(pool.passages) / MANY_PASSAGES).min(1.0);
     query.min_score.is_some() || coverage >= bar
+}
+
+/// What took the place of a decision that was found is found with it, and for the same reasons if it shares no word with
+/// the question.
+fn find_successors(best: &mut HashMap<(EntityType, i64), Ranked>, rows: &[Row]) {
+    let mut open: Vec<Ranked> = best.values().cloned().collect();
+    // Of several that it follows, it is found by the best.
+    let key = |hit: &Ranked| (hit.score, rows.get(hit.row).map(|row| row.entity));
+    open.sort_by(|a, b| {
+        let ((a, of_a), (b, of_b)) = (key(a), key(b));
+        a.total_cmp(&b).then(of_a.cmp(&of_b))
+    });
+    while let Some(found) = open.pop() {
+        let Some(seq) = rows.get(found.row).and_then(|row| row.successor) else {
+            continue;
+        };
+        let entity = (EntityType::Decision, seq);
+        let is_it = |(_, row): &(usize, &Row)| row.entity == entity && row.shown;
+        let its_rows = rows.iter().enumerate().filter(is_it);
+        let Some((row, _)) = its_rows.min_by_key(|(_, row)| row.chunk) else {
+            continue;
+        };
+        if let Entry::Vacant(vacant) = best.entry(entity) {
+            let successor = Ranked {
+                row,
+                coverage: 0.0,
+                matched: Vec::new(),
+                ..found
+            };
+            open.push(vacant.insert(successor).clone());
+        }
+    }
 }
 
 /// A decision that was superseded goes right below the one that took its place, which gets the better score of both:

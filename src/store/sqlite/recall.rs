@@ -14,8 +14,8 @@ use rusqlite::{Connection, params};
 
 use crate::domain::Caller;
 use crate::domain::recall::{
-    Found, Hit, Pool, Presenter, Question, RecallFilter, RecallQuery, Signature, TimeRange, favour,
-    features, named_speaker, rank, spelling,
+    Found, Hit, Pool, Presenter, Question, RecallFilter, RecallQuery, Signature, favour, features,
+    named_speaker, rank, spelling,
 };
 use crate::domain::terms::QueryTerm;
 use crate::store::sqlite::chunk::load_passage;
@@ -38,8 +38,6 @@ const LOOKED_AT: usize = 1_000;
 const MOST_TERMS: usize = 32;
 /// Passages that are ranked for what they say themselves. From the design; the study's top 100.
 const MOST_CANDIDATES: usize = 100;
-/// Passages of the time that a question names.
-const MOST_OF_TIME: i64 = 50;
 /// Words of the index that a mended one is chosen from, for each beginning.
 const MOST_SPELLINGS: i64 = 4_000;
 /// BM25's constants for the first score, as the final one's.
@@ -100,7 +98,7 @@ fn pool(
     let mut pool = statistics(connection, tenant_no, query, known)?;
     let candidates = first_scores(connection, tenant_no, &query.question, &pool, &gate)?;
     let of_time = match &query.question.time {
-        Some(time) => of_time(connection, tenant_no, time)?,
+        Some(time) => pool::of_time(connection, tenant_no, time, &gate)?,
         None => Vec::new(),
     };
     pool.rows = pool::rows(connection, tenant_no, &gate, candidates, &of_time)?;
@@ -117,7 +115,10 @@ pub(super) fn hits(
 ) -> Result<Vec<Hit>, StoreError> {
     let pool = pool(connection, tenant_no, caller, query, known)?;
     let mut presenter = Presenter::new(query);
-    for ranked in rank(query, &pool).iter().take(presenter.wanted()) {
+    for (place, ranked) in rank(query, &pool).iter().enumerate() {
+        if !presenter.wants(place) {
+            break;
+        }
         let Some(row) = pool.rows.get(ranked.row) else {
             continue;
         };
@@ -190,24 +191,6 @@ fn meant(
         }
     }
     Ok(spelling::closest(typed, known.into_iter()))
-}
-
-/// The first passages of the newest events of a time.
-fn of_time(
-    connection: &Connection,
-    tenant_no: i64,
-    time: &TimeRange,
-) -> rusqlite::Result<Vec<i64>> {
-    let mut statement = connection.prepare_cached(
-        "select chunk_first from event where tenant_no = ?1 and ts >= ?2 and ts < ?3 order by ts desc, seq desc limit ?4",
-    )?;
-    let range = params![
-        tenant_no,
-        time.from.millis(),
-        time.until.millis(),
-        MOST_OF_TIME
-    ];
-    statement.query_map(range, |row| row.get(0))?.collect()
 }
 
 /// What a row has to be like to be shown, in the store's numbers.

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Gate, Looked};
-use crate::domain::recall::Row;
+use super::{Gate, Looked, MOST_ROWS};
+use crate::domain::recall::{Row, TimeRange};
 use crate::domain::{EntityType, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::error::damaged;
@@ -24,6 +24,8 @@ const LONGEST_OPEN: i64 = 150;
 const AROUND: i64 = 4;
 /// How near a neighbour has to be to be a hit itself.
 const NEAR: usize = 2;
+/// Passages of the time that a question names.
+const MOST_OF_TIME: usize = 50;
 /// Longest chain of decisions that is followed.
 const LONGEST_CHAIN: usize = 8;
 
@@ -55,6 +57,38 @@ pub(super) fn rows(
     }
     pool.add_successors()?;
     Ok(pool.rows)
+}
+
+/// The first passages of the newest events of a time that may be shown.
+pub(super) fn of_time(
+    connection: &Connection,
+    tenant_no: i64,
+    time: &TimeRange,
+    gate: &Gate,
+) -> Result<Vec<i64>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "select chunk_first from event where tenant_no = ?1 and ts >= ?2 and ts < ?3 order by ts desc, seq desc limit ?4",
+    )?;
+    let range = params![
+        tenant_no,
+        time.from.millis().max(gate.since),
+        time.until.millis().min(gate.until),
+        MOST_ROWS
+    ];
+    let mut rows = statement.query(range)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()?
+        && found.len() < MOST_OF_TIME
+    {
+        let seq = row.get(0)?;
+        if let Some(looked) = Looked::at(connection, seq)?
+            && gate.passes(&looked)
+            && gate.tagged(connection, seq)?
+        {
+            found.push(seq);
+        }
+    }
+    Ok(found)
 }
 
 /// An event as far as the order of its session goes.
@@ -194,7 +228,8 @@ impl Building<'_> {
         }
     }
 
-    /// The events next to one in its session, the nearest first.
+    /// The events next to one in its session that the reader may know of, the nearest first: what lies between is as if
+    /// it had never been.
     fn neighbours(
         &self,
         event: &EventRow,
@@ -204,10 +239,17 @@ impl Building<'_> {
     ) -> rusqlite::Result<Vec<i64>> {
         let sql = format!(
             "select seq from event where tenant_no = ?1 and session_no = ?2 and (ts, seq) {side} (?3, ?4)
-             order by ts {order}, seq {order} limit ?5"
+             and sensitivity <= ?6 order by ts {order}, seq {order} limit ?5"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let at = params![self.tenant_no, event.session_no, event.ts, seq, AROUND];
+        let at = params![
+            self.tenant_no,
+            event.session_no,
+            event.ts,
+            seq,
+            AROUND,
+            self.gate.clearance
+        ];
         statement.query_map(at, |row| row.get(0))?.collect()
     }
 

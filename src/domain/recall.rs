@@ -35,7 +35,7 @@ pub use pool::{Pool, Row};
 pub use present::{Found, Presenter};
 pub use question::Question;
 pub use rank::{Features, Ranked, favour, features, named_speaker, rank};
-pub use signature::{Signature, Voice};
+pub use signature::{Signature, Voice, hashes};
 pub use time_phrase::TimeRange;
 pub use weights::{Feature, WEIGHTS};
 

@@ -43,6 +43,7 @@ mod note;
 mod openapi;
 mod recall;
 mod recall_anything;
+mod recall_filter;
 mod recall_once;
 mod recall_query;
 mod recall_rank;

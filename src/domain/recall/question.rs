@@ -70,42 +70,9 @@ impl Question {
                 "present",
                 "meanwhile",
             ]),
-            asks_place: has(&[
-                "where",
-                "file",
-                "files",
-                "path",
-                "document",
-                "script",
-                "folder",
-                "directory",
-                "module",
-                "url",
-                "page",
-                "link",
-                "branch",
-            ]),
+            asks_place: has(&PLACES),
             asks_version: has(&["version", "versions", "release", "releases"]),
-            asks_number: asks_number(&words)
-                || has(&[
-                    "number",
-                    "port",
-                    "size",
-                    "limit",
-                    "rate",
-                    "timeout",
-                    "percent",
-                    "percentage",
-                    "interval",
-                    "threshold",
-                    "budget",
-                    "duration",
-                    "latency",
-                    "accuracy",
-                    "score",
-                    "average",
-                    "total",
-                ]),
+            asks_number: asks_number(&words) || has(&MEASURES),
             time: time_phrase::read(&words, at),
             words,
         }
@@ -217,6 +184,45 @@ fn any_word(text: &str, is: impl Fn(&str) -> bool) -> bool {
         })
 }
 
+/// What a question asks by that is answered with a path or an address.
+const PLACES: [&str; 13] = [
+    "where",
+    "file",
+    "files",
+    "path",
+    "document",
+    "script",
+    "folder",
+    "directory",
+    "module",
+    "url",
+    "page",
+    "link",
+    "branch",
+];
+
+/// What a question asks by that is answered with a number.
+const MEASURES: [&str; 17] = [
+    "number",
+    "port",
+    "size",
+    "limit",
+    "rate",
+    "timeout",
+    "percent",
+    "percentage",
+    "interval",
+    "threshold",
+    "budget",
+    "duration",
+    "latency",
+    "accuracy",
+    "score",
+    "average",
+    "total",
+];
+
+/// Words that name a time.
 const TIME_WORDS: [&str; 55] = [
     "january",
     "february",

@@ -24,8 +24,10 @@ use crate::domain::terms::{self, QueryTerm};
 use crate::domain::{ActorType, EntityType};
 
 mod reading;
+mod succession;
 
 use reading::{Reading, saturated};
+use succession::put_successors_first;
 
 /// What the passages around count, by their place: two before, one before, one after, two after; LEX2.
 const KERNEL: [(i32, f64); 4] = [(-2, 0.5), (-1, 0.5), (1, 0.2), (2, 0.25)];
@@ -108,7 +110,15 @@ pub fn rank(query: &RecallQuery, pool: &Pool) -> Vec<Ranked> {
 fn is_relevant(query: &RecallQuery, pool: &Pool, ranked: &[Ranked]) -> bool {
     let coverage = ranked.iter().map(|hit| hit.coverage).fold(0.0, f64::max);
     let bar = MIN_COVERAGE * (float(pool.passages) / MANY_PASSAGES).min(1.0);
-    query.min_score.is_some() || coverage >= bar
+    // "What did we do yesterday" is about yesterday, whatever its words.
+    let of_its_time = query.question.time.as_ref().is_some_and(|time| {
+        !time.spent.is_empty()
+            && pool
+                .rows
+                .iter()
+                .any(|row| row.shown && time.fit(row.ts) >= 1.0)
+    });
+    query.min_score.is_some() || of_its_time || coverage >= bar
 }
 
 /// What took the place of a decision that was found is found with it, and for the same reasons if it shares no word with
@@ -139,41 +149,6 @@ fn find_successors(best: &mut HashMap<(EntityType, i64), Ranked>, rows: &[Row]) 
                 ..found
             };
             open.push(vacant.insert(successor).clone());
-        }
-    }
-}
-
-/// A decision that was superseded goes right below the one that took its place, which gets the better score of both:
-/// who asks by the old words is told what holds.
-fn put_successors_first(best: &mut HashMap<(EntityType, i64), Ranked>, rows: &[Row]) {
-    // The next float below would do, but shows as an equal score.
-    const BELOW: f64 = 0.999;
-    let successor = |ranked: &Ranked| {
-        rows.get(ranked.row)?
-            .successor
-            .map(|seq| (EntityType::Decision, seq))
-    };
-    let mut superseded: Vec<_> = best
-        .iter()
-        .filter_map(|(entity, ranked)| Some((*entity, successor(ranked)?)))
-        .collect();
-    // Along a chain from its newest link: each lifts what it is followed by before that is put below it. A decision is
-    // superseded by a later one or an earlier one, so the number of links is the bound, not their order.
-    superseded.sort_unstable_by(|a, b| b.cmp(a));
-    for _ in 0..superseded.len().min(8) {
-        for (old, new) in &superseded {
-            let Some(old_score) = best.get(old).map(|hit| hit.score) else {
-                continue;
-            };
-            let Some(new_hit) = best.get_mut(new) else {
-                continue;
-            };
-            if old_score >= new_hit.score {
-                new_hit.score = old_score;
-                if let Some(old_hit) = best.get_mut(old) {
-                    old_hit.score = old_score * BELOW;
-                }
-            }
         }
     }
 }

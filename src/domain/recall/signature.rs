@@ -7,6 +7,7 @@
 //! **Invariant:** a signature is made of the same terms as the index, by the same function; it holds no text.
 
 use crate::domain::recall::question::{has_negation, names_a_place, names_a_time, names_a_version};
+use crate::domain::terms::QueryTerm;
 use crate::domain::{ActorType, terms};
 
 /// The text names a day, a month or "last week": it may answer "when".
@@ -90,6 +91,18 @@ impl Signature {
         terms.iter().map(|bytes| u32::from_le_bytes(*bytes))
     }
 
+    /// How often each of the terms with these [`hashes`] stands in it.
+    pub fn counts(&self, hashes: &[u32]) -> Vec<f64> {
+        let mut counts = vec![0.0; hashes.len()];
+        for term in self.terms() {
+            let asked = hashes.iter().position(|hash| *hash == term);
+            if let Some(count) = asked.and_then(|at| counts.get_mut(at)) {
+                *count += 1.0;
+            }
+        }
+        counts
+    }
+
     /// How many terms the text itself has.
     pub fn words(&self) -> usize {
         let common = match self.0.get(2..4) {
@@ -158,6 +171,11 @@ pub(super) fn name_hash(name: &str) -> Option<u32> {
     let mut words = name.split(|c: char| !c.is_alphanumeric());
     let word = words.find(|word| !word.is_empty())?;
     Some(term_hash(&word.to_lowercase()))
+}
+
+/// The terms of a question as signatures have them.
+pub fn hashes<'a>(terms: impl Iterator<Item = &'a QueryTerm>) -> Vec<u32> {
+    terms.map(|term| term_hash(&term.term)).collect()
 }
 
 /// A term's place in a signature: FNV-1a, its halves folded together. Of 64 terms asked and 20,000 looked at, two are

@@ -9,6 +9,8 @@
 const MIN_LETTERS: usize = 4;
 /// Longer ones are not words.
 const MAX_LETTERS: usize = 24;
+/// Words that may have been meant.
+const MOST_MEANT: usize = 8;
 /// From this length on a word may have two errors.
 const LONG: usize = 8;
 /// What a mended word weighs beside one that was typed so.
@@ -33,18 +35,26 @@ pub fn beginnings(typed: &str) -> Vec<String> {
     beginnings
 }
 
-/// The closest of the known words, each given with the number of passages that hold it; of equally close ones the more
-/// frequent, then the first in the alphabet.
-pub fn closest(typed: &str, known: impl Iterator<Item = (String, i64)>) -> Option<(String, i64)> {
+/// The closest of the known words, each given with the number of passages that hold it, the closest first; of equally
+/// close ones the more frequent, then the first in the alphabet. At most [`MOST_MEANT`].
+pub fn closest(typed: &str, known: Vec<(String, i64)>) -> Vec<(String, i64)> {
     let most = if typed.len() >= LONG { 2 } else { 1 };
-    known
-        .filter_map(|(word, count)| {
-            let near = word.len().abs_diff(typed.len()) <= most && word.is_ascii();
-            let errors = near.then(|| errors(typed.as_bytes(), word.as_bytes()))?;
-            (errors <= most).then_some((errors, std::cmp::Reverse(count), word))
-        })
-        .min()
+    let errors = |word: &str| {
+        let near = word.len().abs_diff(typed.len()) <= most && word.is_ascii();
+        near.then(|| errors(typed.as_bytes(), word.as_bytes()))
+            .filter(|errors| *errors <= most)
+    };
+    let mut close: Vec<_> = known
+        .into_iter()
+        .filter_map(|(word, count)| Some((errors(&word)?, std::cmp::Reverse(count), word)))
+        .collect();
+    close.sort();
+    close.dedup();
+    close.truncate(MOST_MEANT);
+    close
+        .into_iter()
         .map(|(_, count, word)| (word, count.0))
+        .collect()
 }
 
 /// Letters changed, missing, too many, or swapped with their neighbour (optimal string alignment).
@@ -87,7 +97,10 @@ mod tests {
         let known = known
             .iter()
             .map(|(word, count)| ((*word).to_owned(), *count));
-        closest(typed, known).map(|(word, _)| word)
+        closest(typed, known.collect())
+            .into_iter()
+            .map(|(word, _)| word)
+            .next()
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Gate, Looked, MOST_ROWS};
+use super::MOST_ROWS;
+use super::gate::{Gate, Looked};
 use crate::domain::recall::{Row, TimeRange};
 use crate::domain::{EntityType, Timestamp};
 use crate::store::StoreError;
@@ -24,8 +25,10 @@ const LONGEST_OPEN: i64 = 150;
 const AROUND: i64 = 4;
 /// How near a neighbour has to be to be a hit itself.
 const NEAR: usize = 2;
-/// Passages of the time that a question names.
+/// Events of the time that a question names.
 const MOST_OF_TIME: usize = 50;
+/// Handoffs, decisions and notes of it, of each.
+const MOST_OTHERS: usize = 20;
 /// Longest chain of decisions that is followed.
 const LONGEST_CHAIN: usize = 8;
 
@@ -59,33 +62,44 @@ pub(super) fn rows(
     Ok(pool.rows)
 }
 
-/// The first passages of the newest events of a time that may be shown.
+/// The first passages of the newest memories of a time that may be shown, of each type by itself.
 pub(super) fn of_time(
     connection: &Connection,
     tenant_no: i64,
     time: &TimeRange,
     gate: &Gate,
 ) -> Result<Vec<i64>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "select chunk_first from event where tenant_no = ?1 and ts >= ?2 and ts < ?3 order by ts desc, seq desc limit ?4",
-    )?;
-    let range = params![
-        tenant_no,
-        time.from.millis().max(gate.since),
-        time.until.millis().min(gate.until),
-        MOST_ROWS
-    ];
-    let mut rows = statement.query(range)?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()?
-        && found.len() < MOST_OF_TIME
-    {
-        let seq = row.get(0)?;
-        if let Some(looked) = Looked::at(connection, seq)?
-            && gate.passes(&looked)
-            && gate.tagged(connection, seq)?
+    for (table, column, most) in [
+        ("event", "ts", MOST_OF_TIME),
+        ("handoff", "created_at", MOST_OTHERS),
+        ("decision", "ts", MOST_OTHERS),
+        ("note", "created_at", MOST_OTHERS),
+    ] {
+        let sql = format!(
+            "select chunk_first from {table} where tenant_no = ?1 and {column} >= ?2 and {column} < ?3
+             order by {column} desc, seq desc limit ?4"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let range = params![
+            tenant_no,
+            time.from.millis().max(gate.since),
+            time.until.millis().min(gate.until),
+            MOST_ROWS
+        ];
+        let mut rows = statement.query(range)?;
+        let mut passing = 0;
+        while let Some(row) = rows.next()?
+            && passing < most
         {
-            found.push(seq);
+            let seq = row.get(0)?;
+            if let Some(looked) = Looked::at(connection, seq)?
+                && gate.passes(&looked)
+                && gate.tagged(connection, seq)?
+            {
+                found.push(seq);
+                passing += 1;
+            }
         }
     }
     Ok(found)

@@ -1,0 +1,135 @@
+//! What may be shown of the index, and what is known of a chunk without its text.
+//!
+//! **Invariant:** a filter that is given is kept by everything that is shown.
+
+use rusqlite::{Connection, params};
+
+use crate::domain::Caller;
+use crate::domain::recall::{RecallFilter, Signature};
+use crate::store::StoreError;
+use crate::store::sqlite::error::damaged;
+use crate::store::sqlite::passage::quoted;
+use crate::store::sqlite::session::{self, session_no};
+use crate::store::sqlite::unit::find;
+
+/// What a row has to be like to be shown, in the store's numbers.
+pub(super) struct Gate {
+    pub(super) clearance: i64,
+    pub(super) types: Vec<i64>,
+    /// `Some(None)`: of a project that is not known here.
+    pub(super) project_no: Option<Option<i64>>,
+    pub(super) session_no: Option<i64>,
+    pub(super) tags: Vec<String>,
+    pub(super) since: i64,
+    pub(super) until: i64,
+}
+
+impl Gate {
+    /// None if nothing can pass.
+    pub(super) fn resolve(
+        connection: &Connection,
+        tenant_no: i64,
+        caller: &Caller,
+        filter: &RecallFilter,
+    ) -> rusqlite::Result<Option<Self>> {
+        let session_no = match &filter.session {
+            None => None,
+            Some(session) => match session_no(connection, tenant_no, session)? {
+                None => return Ok(None),
+                known => known,
+            },
+        };
+        let project_no = session::resolve_project(connection, tenant_no, filter.project.as_ref())?;
+        Ok(Some(Self {
+            clearance: caller.clearance().code(),
+            types: filter.types.iter().map(|entity| entity.code()).collect(),
+            project_no,
+            session_no,
+            tags: filter
+                .tags
+                .iter()
+                .map(|tag| quoted(tenant_no, tag))
+                .collect(),
+            since: filter
+                .since
+                .map_or(i64::MIN, crate::domain::Timestamp::millis),
+            until: filter
+                .until
+                .map_or(i64::MAX, crate::domain::Timestamp::millis),
+        }))
+    }
+
+    /// Whether the reader may know of it at all.
+    pub(super) fn clears(&self, chunk: &Looked) -> bool {
+        chunk.sensitivity <= self.clearance
+    }
+
+    pub(super) fn passes(&self, chunk: &Looked) -> bool {
+        self.clears(chunk)
+            && (self.types.is_empty() || self.types.contains(&chunk.entity_type))
+            && self
+                .project_no
+                .is_none_or(|project| chunk.project_no.is_none() || chunk.project_no == project)
+            && self
+                .session_no
+                .is_none_or(|session| chunk.session_no == Some(session))
+            && (self.since..self.until).contains(&chunk.ts)
+    }
+
+    /// Whether a passage has all the tags: the index answers for one row at a time.
+    pub(super) fn tagged(&self, connection: &Connection, seq: i64) -> rusqlite::Result<bool> {
+        if self.tags.is_empty() {
+            return Ok(true);
+        }
+        let sql = "select 1 from term_index where term_index match ?1 and rowid = ?2";
+        find(
+            connection,
+            sql,
+            params![self.tags.join(" AND "), seq],
+            |_| Ok(()),
+        )
+        .map(|row| row.is_some())
+    }
+}
+
+/// What is known of a chunk without its text.
+#[derive(Clone)]
+pub(super) struct Looked {
+    pub(super) seq: i64,
+    pub(super) entity_type: i64,
+    pub(super) entity_seq: i64,
+    pub(super) session_no: Option<i64>,
+    pub(super) project_no: Option<i64>,
+    pub(super) ts: i64,
+    pub(super) sensitivity: i64,
+    pub(super) words: i64,
+    /// Whether its entity begins with it.
+    pub(super) opening: bool,
+    pub(super) signature: Signature,
+}
+
+impl Looked {
+    pub(super) fn at(connection: &Connection, seq: i64) -> Result<Option<Self>, StoreError> {
+        // The first chunk of an event has no id of its own.
+        let mut statement = connection.prepare_cached(
+            "select c.entity_type, c.entity_seq, c.session_no, c.project_no, c.ts, c.sensitivity, c.words, c.id is null, s.terms
+             from chunk c join signature s on s.seq = c.seq where c.seq = ?1",
+        )?;
+        let mut rows = statement.query([seq])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            seq,
+            entity_type: row.get(0)?,
+            entity_seq: row.get(1)?,
+            session_no: row.get(2)?,
+            project_no: row.get(3)?,
+            ts: row.get(4)?,
+            sensitivity: row.get(5)?,
+            words: row.get(6)?,
+            opening: row.get(7)?,
+            signature: Signature::stored(row.get(8)?).ok_or_else(|| damaged("signature"))?,
+        }))
+    }
+}

@@ -37,12 +37,18 @@ const FRAME_WEIGHT: f64 = 0.5;
 /// such as `src` and `rs` are in half of all paths.
 const PART_WEIGHT: f64 = 0.5;
 
+/// What each further time adds that a query has a word.
+const REPEATED_WEIGHT: f64 = 0.5;
+
+/// The most that a term weighs, however often a query has it.
+const MAX_WEIGHT: f64 = 2.0;
+
 /// One term of a query and what a match of it is worth against the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryTerm {
     /// As the index holds it.
     pub term: String,
-    /// Above 0 and at most 1.
+    /// Above 0 and at most 2.
     pub weight: f64,
 }
 
@@ -117,7 +123,12 @@ pub fn query_terms(query: &str) -> Vec<QueryTerm> {
 fn ask(terms: &mut Vec<QueryTerm>, term: &str, weight: f64) {
     let term = bounded(term);
     if let Some(known) = terms.iter_mut().find(|known| known.term == term) {
-        known.weight = known.weight.max(weight);
+        // A word that is asked twice is meant twice; a part of an identifier is only written so.
+        known.weight = if weight >= 1.0 && known.weight >= 1.0 {
+            (known.weight + REPEATED_WEIGHT).min(MAX_WEIGHT)
+        } else {
+            known.weight.max(weight)
+        };
     } else if terms.len() < MAX_QUERY_TERMS {
         terms.push(QueryTerm {
             term: term.into_owned(),
@@ -272,7 +283,7 @@ mod tests {
         };
         assert_eq!(
             asked("What kind of cats, cats?"),
-            weights(&[("kind", 0.5), ("cat", 1.0)])
+            weights(&[("kind", 0.5), ("cat", 1.5)])
         );
         assert_eq!(
             asked("who is it"),
@@ -325,7 +336,7 @@ mod tests {
                 prop_assert!(term.chars().all(|c| !c.is_ascii() || matches!(c, 'a'..='z' | '0'..='9') || "_-./:#@+".contains(c)), "{:?}", term);
             }
             let asked = query_terms(&text);
-            prop_assert!(asked.iter().all(|asked| asked.weight > 0.0 && asked.weight <= 1.0));
+            prop_assert!(asked.iter().all(|asked| asked.weight > 0.0 && asked.weight <= MAX_WEIGHT));
             prop_assert!(asked.iter().all(|asked| terms.contains(&asked.term)), "{:?} {:?}", asked, terms);
             prop_assert_eq!(terms.is_empty(), asked.is_empty());
         }

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Checks the written histories beside this file and measures how much the questions borrow from their answers.
+"""Checks written histories and measures how much the questions borrow from their answers.
 
-check.py [DIR ...]   every folder with a history.jsonl, or the ones given
+yardstick_check.py DIR ...   each with a history.jsonl and its questions, as tests/data/tidewatch/README.md describes them
 
-Verified: JSON, fields, ids (derived as ../tidewatch/README.md says, unique), order of time, sessions opened and closed,
+Verified: JSON, fields, ids (derived as that README says, unique), order of time, sessions opened and closed,
 refs (to earlier events, tool results to calls, decisions to decisions), evidence, counts of categories.
 Overlap: the share of a question's content words that also occur in its evidence (text and speaker); lower-cased, stop
 words dropped, a crude stem, identifiers taken apart, one CJK character a word. Exits with 1 if something is wrong.
@@ -188,9 +188,9 @@ def report(folder):
 
 
 def main():
-    here = pathlib.Path(__file__).resolve().parent
-    named = [pathlib.Path(name) for name in sys.argv[1:]]
-    folders = named or sorted(path.parent for path in here.glob("*/history.jsonl") if path.parent.name != "tidewatch")
+    folders = [pathlib.Path(name) for name in sys.argv[1:]]
+    if not folders:
+        sys.exit("usage: yardstick_check.py DIR ...")
     failed, every = not folders, []
     for folder in folders:
         try:

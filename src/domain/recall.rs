@@ -4,7 +4,7 @@
 //!    [`Question`].
 //! 2. The store fills a [`Pool`]: the passages that hold the rarest of the terms, and those around them in their
 //!    sessions, each as a [`Signature`], without its text. A word that occurs nowhere is first mended ([`spelling`]).
-//! 3. [`rank`] orders it by the weighted sum of features in [`weights`], or finds that nothing is about the question.
+//! 3. [`rank()`] orders it by the weighted sum of features in [`weights`], or finds that nothing is about the question.
 //! 4. The store loads the best passages, and [`Presenter`] makes [`Hit`]s of them, the same fact only once.
 //!
 //! A larger model would enter as one more [`Feature`] of step 3 on the rows of the pool. A static embedding table (256

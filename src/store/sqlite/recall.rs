@@ -1,6 +1,6 @@
 //! Recall out of the term index: from a question to the passages that are worth ranking, and back to their texts.
 //!
-//! [`first`] chooses candidates by the rarest terms, [`pool`] puts what is around them beside them, `domain` ranks, and
+//! [`first`] chooses candidates by the rarest terms, [`mod@pool`] puts what is around them beside them, `domain` ranks, and
 //! only what will be shown loads its text. What may be shown is for [`gate`] to say. A term that nobody has is mended
 //! first.
 //!

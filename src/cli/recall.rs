@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cli::{Session, one_line, print_json};
 use crate::config::Global;
-use crate::domain::recall::{Hit, RecallDraft};
+use crate::domain::recall::{FeatureShare, Hit, RecallDraft};
 use crate::domain::{DecisionStatus, EntityType, Timestamp};
 
 /// Flags of `recall`.
@@ -38,6 +38,9 @@ pub(super) struct RecallArgs {
     /// Most hits
     #[arg(long, value_name = "N", default_value_t = 10)]
     limit: i64,
+    /// Say of each hit why it was found
+    #[arg(long)]
+    why: bool,
 }
 
 pub(super) fn run(global: &Global, args: &RecallArgs, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -63,7 +66,7 @@ pub(super) fn run(global: &Global, args: &RecallArgs, out: &mut dyn Write) -> an
         ..RecallDraft::default()
     };
     let hits = session.services.recall(&session.caller, &draft)?;
-    print(&session, &hits, out)?;
+    print(&session, &hits, args.why, out)?;
     out.flush()?;
     // The answer is out; a count that cannot be written now is not worth a failure.
     if let Err(error) = session.services.flush_counts() {
@@ -72,7 +75,7 @@ pub(super) fn run(global: &Global, args: &RecallArgs, out: &mut dyn Write) -> an
     Ok(())
 }
 
-fn print(session: &Session, hits: &[Hit], out: &mut dyn Write) -> anyhow::Result<()> {
+fn print(session: &Session, hits: &[Hit], why: bool, out: &mut dyn Write) -> anyhow::Result<()> {
     if session.json {
         return print_json(out, &serde_json::json!({ "hits": hits }));
     }
@@ -92,6 +95,28 @@ fn print(session: &Session, hits: &[Hit], out: &mut dyn Write) -> anyhow::Result
             hit.ts.day(),
             hit.id
         )?;
+        match hit.duplicate_count {
+            0 => {}
+            1 => writeln!(out, "        said once more")?,
+            count => writeln!(out, "        said {count} times more")?,
+        }
+        if why {
+            writeln!(out, "        {}", reasons(hit))?;
+        }
     }
     Ok(())
+}
+
+/// The shares of a score and the words that were found, on one line.
+fn reasons(hit: &Hit) -> String {
+    let share =
+        |feature: &FeatureShare| format!("{} {:.0} %", feature.feature, 100.0 * feature.share);
+    let features: Vec<String> = hit.why.features.iter().map(share).collect();
+    let words: Vec<&str> = hit
+        .why
+        .matched
+        .iter()
+        .map(|term| term.term.as_str())
+        .collect();
+    format!("{}; found: {}", features.join(", "), words.join(", "))
 }

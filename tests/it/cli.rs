@@ -730,3 +730,22 @@ fn a_bare_call_serves_and_options_go_anywhere() {
         1
     );
 }
+
+#[test]
+fn recall_says_why_when_asked() {
+    let (_dir, db) = place();
+    for text in [
+        "The gauge of Kiel listens on 502.",
+        "the gauge of Kiel listens on 502",
+    ] {
+        run(&db, &["record", text]).ok();
+    }
+    let plain = run(&db, &["recall", "Kiel", "gauge"]).ok();
+    assert!(
+        plain.contains("said once more") && !plain.contains("found:"),
+        "{plain}"
+    );
+    let why = run(&db, &["recall", "--why", "Kiel", "gauge"]).ok();
+    assert!(why.contains("words ") && why.contains("found: "), "{why}");
+    assert!(why.contains("kiel") && why.contains("gaug"), "{why}");
+}

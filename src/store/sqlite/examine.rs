@@ -131,7 +131,7 @@ fn stat_rows(connection: &Connection) -> Result<Finding, StoreError> {
     })
 }
 
-/// Each entity's chunks are there, each chunk has its entity, and the tenants' totals are theirs.
+/// Each entity's chunks are there, each chunk has its entity and its signature, and the tenants' totals are theirs.
 fn chunk_rows(connection: &Connection) -> Result<Finding, StoreError> {
     let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let expected = one(
@@ -152,9 +152,14 @@ fn chunk_rows(connection: &Connection) -> Result<Finding, StoreError> {
         "select count(*) from tenant t where (t.passages, t.words) is not
              (select count(*), coalesce(sum(words), 0) from chunk c where c.tenant_no = t.tenant_no)",
     )?;
-    let ok = expected == found && orphans == 0 && drifted == 0;
+    let unsigned = one(
+        "select (select count(*) from chunk c where not exists (select 1 from signature s where s.seq = c.seq))
+              + (select count(*) from signature s where not exists (select 1 from chunk c where c.seq = s.seq))",
+    )?;
+    let ok = expected == found && orphans == 0 && drifted == 0 && unsigned == 0;
     let detail = format!(
-        "{found} chunks for {expected} expected, {orphans} without an entity, {drifted} tenants with wrong totals"
+        "{found} chunks for {expected} expected, {orphans} without an entity, {unsigned} without their counterpart in the signatures, \
+         {drifted} tenants with wrong totals"
     );
     Ok(Finding {
         check: "chunks",
@@ -214,4 +219,33 @@ pub(super) fn with_suffix(path: &std::path::Path, suffix: &str) -> std::path::Pa
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::testing;
+
+    #[test]
+    fn a_chunk_without_its_signature_is_found_and_so_is_the_reverse() {
+        let (_dir, connection) = testing::connection();
+        assert!(chunk_rows(&connection).unwrap().ok);
+        connection
+            .execute("insert into signature (seq, terms) values (7, x'00')", [])
+            .unwrap();
+        assert!(!chunk_rows(&connection).unwrap().ok);
+        connection
+            .execute(
+                "insert into chunk (seq, tenant_no, entity_type, entity_seq, ts, sensitivity, field, byte_start, byte_end, words)
+                 values (8, 1, 0, 1, 0, 0, 0, 0, 0, 0)",
+                [],
+            )
+            .unwrap();
+        let found = chunk_rows(&connection).unwrap();
+        assert!(
+            !found.ok && found.detail.contains("2 without their counterpart"),
+            "{}",
+            found.detail
+        );
+    }
 }

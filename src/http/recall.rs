@@ -52,7 +52,7 @@ const MIN_SCORE: Query = Query::new(
 );
 const TOKENS: Query = Query::new(
     "max_tokens",
-    "Stop before the hits' texts exceed this many tokens.",
+    "Leave out what would make the hits' texts exceed this many tokens.",
     |_| json_schema!({"type": "integer", "minimum": 1, "maximum": MAX_TOKENS}),
 );
 const ASKED_AT: Query = Query::new(

@@ -740,12 +740,14 @@ fn recall_says_why_when_asked() {
     ] {
         run(&db, &["record", text]).ok();
     }
-    let plain = run(&db, &["recall", "Kiel", "gauge"]).ok();
+    let plain = run(&db, &["recall", "Kiel", "gauge"]).ok().to_owned();
     assert!(
         plain.contains("said once more") && !plain.contains("found:"),
         "{plain}"
     );
-    let why = run(&db, &["recall", "--why", "Kiel", "gauge"]).ok();
+    let why = run(&db, &["recall", "--why", "Kiel", "gauge"])
+        .ok()
+        .to_owned();
     assert!(why.contains("words ") && why.contains("found: "), "{why}");
     assert!(why.contains("kiel") && why.contains("gaug"), "{why}");
 }

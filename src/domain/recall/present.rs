@@ -16,6 +16,8 @@ const FEW_WORDS: usize = 4;
 const NAMED_DUPLICATES: usize = 10;
 /// Terms that a hit names.
 const NAMED_TERMS: usize = 16;
+/// How far beyond the limit is looked for hits that are not the same fact.
+const MOST_BEYOND: usize = 200;
 /// How far beyond the limit duplicates are looked for.
 const SPARE: usize = 20;
 
@@ -98,7 +100,8 @@ impl<'a> Presenter<'a> {
     /// Whether a passage of this rank is worth loading: there is room, or it may say the same as a hit.
     pub fn wants(&self, rank: usize) -> bool {
         let spare = if self.query.collapse { SPARE } else { 0 };
-        self.hits.len() < self.query.limit || rank < self.query.limit + spare
+        let full = self.hits.len() >= self.query.limit;
+        rank < self.query.limit + if full { spare } else { MOST_BEYOND }
     }
 
     /// Takes the next best.

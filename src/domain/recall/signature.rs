@@ -7,7 +7,6 @@
 //! **Invariant:** a signature is made of the same terms as the index, by the same function; it holds no text.
 
 use crate::domain::recall::question::{has_negation, names_a_place, names_a_time, names_a_version};
-use crate::domain::terms::QueryTerm;
 use crate::domain::{ActorType, terms};
 
 /// The text names a day, a month or "last week": it may answer "when".
@@ -103,6 +102,13 @@ impl Signature {
         counts
     }
 
+    /// Whether each of the terms with these [`hashes`] may stand in it; if not, it does not.
+    pub fn may_hold(&self, hashes: &[u32]) -> bool {
+        hashes
+            .iter()
+            .all(|hash| self.terms().any(|term| term == *hash))
+    }
+
     /// How many terms the text itself has.
     pub fn words(&self) -> usize {
         let common = match self.0.get(2..4) {
@@ -173,9 +179,9 @@ pub(super) fn name_hash(name: &str) -> Option<u32> {
     Some(term_hash(&word.to_lowercase()))
 }
 
-/// The terms of a question as signatures have them.
-pub fn hashes<'a>(terms: impl Iterator<Item = &'a QueryTerm>) -> Vec<u32> {
-    terms.map(|term| term_hash(&term.term)).collect()
+/// Terms as signatures have them.
+pub fn hashes<'a>(terms: impl Iterator<Item = &'a str>) -> Vec<u32> {
+    terms.map(term_hash).collect()
 }
 
 /// A term's place in a signature: FNV-1a, its halves folded together. Of 64 terms asked and 20,000 looked at, two are

@@ -154,7 +154,8 @@ fn chunk_rows(connection: &Connection) -> Result<Finding, StoreError> {
     )?;
     let unsigned = one(
         "select (select count(*) from chunk c where not exists (select 1 from signature s where s.seq = c.seq))
-              + (select count(*) from signature s where not exists (select 1 from chunk c where c.seq = s.seq))",
+              + (select count(*) from signature s where not exists (select 1 from chunk c where c.seq = s.seq)
+                    or length(s.terms) < 8 or length(s.terms) % 4 <> 0)",
     )?;
     let ok = expected == found && orphans == 0 && drifted == 0 && unsigned == 0;
     let detail = format!(

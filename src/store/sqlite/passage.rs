@@ -53,7 +53,12 @@ pub(super) fn indexed(tenant_no: i64, term: &str) -> String {
 
 /// A term as an FTS5 string, whatever is in it.
 pub(super) fn quoted(tenant_no: i64, term: &str) -> String {
-    format!("\"{}\"", indexed(tenant_no, term).replace('"', "\"\""))
+    quoted_whole(&indexed(tenant_no, term))
+}
+
+/// The same of a term as the index holds it.
+pub(super) fn quoted_whole(indexed: &str) -> String {
+    format!("\"{}\"", indexed.replace('"', "\"\""))
 }
 
 fn document(tenant_no: i64, chunk: &NewChunk) -> String {
@@ -175,7 +180,11 @@ pub(super) fn fill_signatures(connection: &Connection) -> Result<(), StoreError>
                 name,
                 decides,
             });
-        let passage = load_passage(connection, seq)?;
+        // One damaged passage is for doctor to name and no reason to refuse the upgrade.
+        let passage = load_passage(connection, seq).unwrap_or_else(|error| {
+            tracing::error!(seq, %error, "a passage cannot be read; run doctor");
+            None
+        });
         // What is being forgotten has no passage any more, and goes with its chunk.
         let signature = passage.map_or_else(Signature::default, |passage| {
             NewChunk::whole(

@@ -6,31 +6,40 @@
 //!
 //! **Invariant:** another tenant's rows are never looked at: every term carries the tenant's number.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, params};
 
 use crate::domain::Caller;
 use crate::domain::recall::{Found, Hit, Pool, Presenter, RecallQuery, features, rank, spelling};
 use crate::domain::terms::QueryTerm;
 use crate::store::sqlite::chunk::load_passage;
-use crate::store::sqlite::passage::indexed;
+use crate::store::sqlite::passage::{indexed, quoted_whole};
 use crate::store::sqlite::unit::tenant_no;
 use crate::store::{RankedRow, StoreError, Wait};
 
 mod first;
 mod frequency;
 mod gate;
+mod kind;
 mod pool;
 
-use gate::{Gate, Looked};
+use gate::Gate;
 
 pub(super) use frequency::Frequencies;
 
 /// Most rows that a first score looks at. From the ranking study: 1.5 µs a row.
 const MOST_ROWS: i64 = 5_000;
-/// Passages of a word that are looked at for one that the reader may see.
-const MOST_SEEN: i64 = 64;
-/// Words of the index that a mended one is chosen from, for each beginning.
+/// The same where a filter or the reader's channel leaves out most of them.
+const MOST_FILTERED: i64 = 20_000;
+/// Passages of a word that are looked at for how many of them the reader may know of: its count would tell of the others.
+const SAMPLE: i64 = 16;
+/// Words of the index that a mended one is chosen from, for each beginning, and how many passages these may have
+/// together, since FTS5 walks them all.
 const MOST_SPELLINGS: i64 = 4_000;
+const MOST_SPELLED: i64 = 200_000;
+/// Words of a question that are mended.
+const MOST_MENDED: usize = 8;
 
 impl super::Sqlite {
     pub(in crate::store) fn recall(
@@ -135,16 +144,23 @@ fn statistics(
     known: &Frequencies,
     gate: &Gate,
 ) -> Result<Pool, StoreError> {
-    let (passages, words) = connection
-        .prepare_cached("select passages, words from tenant where tenant_no = ?1")?
-        .query_row([tenant_no], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (passages, words, writes) = connection
+        .prepare_cached("select passages, words, write_seq from tenant where tenant_no = ?1")?
+        .query_row([tenant_no], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
     let mut found = Vec::with_capacity(query.terms.len());
     for term in &query.terms {
         let indexed = indexed(tenant_no, &term.term);
-        found.push((term.clone(), known.of(connection, indexed, passages)?));
+        let all = known.of(connection, &indexed, writes)?;
+        found.push((term.clone(), seen(connection, &indexed, all, gate)?));
     }
-    for (term, frequency) in found.iter_mut().filter(|(_, frequency)| *frequency == 0) {
-        if let Some((mended, count)) = meant(connection, tenant_no, &term.term, gate)? {
+    let mut spellings = HashMap::new();
+    let unknown = found.iter_mut().filter(|(_, frequency)| *frequency == 0);
+    for (term, frequency) in unknown.take(MOST_MENDED) {
+        if let Some((mended, count)) =
+            meant(connection, tenant_no, &term.term, gate, &mut spellings)?
+        {
             *term = QueryTerm {
                 term: mended,
                 weight: term.weight * spelling::MENDED_WEIGHT,
@@ -160,46 +176,84 @@ fn statistics(
     })
 }
 
+/// Words of the index, by how they begin.
+type Spellings = HashMap<String, Vec<(String, i64)>>;
+
 /// The word of the index that was meant by one that is not in it.
 fn meant(
     connection: &Connection,
     tenant_no: i64,
     typed: &str,
     gate: &Gate,
+    spellings: &mut Spellings,
 ) -> Result<Option<(String, i64)>, StoreError> {
-    let mut known: Vec<(String, i64)> = Vec::new();
-    let mut statement = connection
-        .prepare_cached("select term, doc from term_row where term >= ?1 and term < ?2 limit ?3")?;
+    let mut known = Vec::new();
     for beginning in spelling::beginnings(typed) {
-        let from = indexed(tenant_no, &beginning);
-        // Terms of ASCII letters alone are wanted, which all sort before a DEL.
-        let mut rows = statement.query(params![from, format!("{from}\u{7f}"), MOST_SPELLINGS])?;
-        while let Some(row) = rows.next()? {
-            let term: String = row.get(0)?;
-            let word = term.split_once(':').map_or("", |(_, word)| word);
-            known.push((word.to_owned(), row.get(1)?));
+        if !spellings.contains_key(&beginning) {
+            let words = words_from(connection, tenant_no, &beginning)?;
+            spellings.insert(beginning.clone(), words);
         }
+        known.extend(spellings.get(&beginning).into_iter().flatten().cloned());
     }
     // A word that only stands where the reader may not look is not known to exist.
     for (word, count) in spelling::closest(typed, known) {
-        if is_seen(connection, &indexed(tenant_no, &word), gate)? {
+        let count = seen(connection, &indexed(tenant_no, &word), count, gate)?;
+        if count > 0 {
             return Ok(Some((word, count)));
         }
     }
     Ok(None)
 }
 
-/// Whether one of the newest passages with a term may be known of.
-fn is_seen(connection: &Connection, indexed: &str, gate: &Gate) -> Result<bool, StoreError> {
-    let mut statement =
-        connection.prepare_cached("select doc from term_instance where term = ?1 limit ?2")?;
-    let mut rows = statement.query(params![indexed, MOST_SEEN])?;
+/// The words of letters alone that begin so, each with the number of passages that hold it.
+fn words_from(
+    connection: &Connection,
+    tenant_no: i64,
+    beginning: &str,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    let from = indexed(tenant_no, beginning);
+    let mut statement = connection
+        .prepare_cached("select term, doc from term_row where term >= ?1 and term < ?2 limit ?3")?;
+    // After the last letter comes the brace; identifiers with digits or joints in this place stand before the first.
+    let range = params![format!("{from}a"), format!("{from}{{"), MOST_SPELLINGS];
+    let mut rows = statement.query(range)?;
+    let mut words = Vec::new();
+    let mut passages = 0;
+    while let Some(row) = rows.next()?
+        && passages < MOST_SPELLED
+    {
+        let (term, count): (String, i64) = (row.get(0)?, row.get(1)?);
+        passages += count;
+        let word = term.split_once(':').map_or("", |(_, word)| word);
+        words.push((word.to_owned(), count));
+    }
+    Ok(words)
+}
+
+/// How many of the passages with a term the reader may know of: counted if there are few, else judged by the newest.
+fn seen(connection: &Connection, indexed: &str, all: i64, gate: &Gate) -> rusqlite::Result<i64> {
+    if all == 0 {
+        return Ok(0);
+    }
+    let mut statement = connection.prepare_cached(
+        "select rowid from term_index where term_index match ?1 order by rowid desc limit ?2",
+    )?;
+    let mut chunk =
+        connection.prepare_cached("select sensitivity, session_no from chunk where seq = ?1")?;
+    let mut rows = statement.query(params![quoted_whole(indexed), SAMPLE])?;
+    let (mut sampled, mut seen) = (0, 0);
     while let Some(row) = rows.next()? {
-        if Looked::at(connection, row.get(0)?)?.is_some_and(|looked| gate.clears(&looked)) {
-            return Ok(true);
+        let mut found = chunk.query([row.get::<_, i64>(0)?])?;
+        if let Some(row) = found.next()? {
+            sampled += 1;
+            seen += i64::from(gate.knows(row.get(0)?, row.get(1)?));
         }
     }
-    Ok(false)
+    Ok(if sampled == 0 {
+        0
+    } else {
+        all * seen / sampled
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]

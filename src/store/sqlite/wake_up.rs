@@ -89,7 +89,7 @@ fn facts(
     );
     let older = match relevant {
         None => older,
-        Some(ids) => by_ids(connection, tenant_no, caller, ids, &recent)?,
+        Some(ids) => by_ids(connection, tenant_no, caller, query, ids, &recent)?,
     };
     let identity_count = u32::try_from(wake_up::MAX_IDENTITY).unwrap_or(u32::MAX);
     let identity = identity::identity(connection, caller, tenant_no, identity_count)?;
@@ -181,11 +181,12 @@ fn first_at(
     Ok(first.items.first().map(|(position, _)| position.ts))
 }
 
-/// The older handoffs that were found relevant, without those already shown as recent.
+/// The older handoffs with this person that were found relevant, without those already shown as recent.
 fn by_ids(
     connection: &Connection,
     tenant_no: i64,
     caller: &Caller,
+    query: &WakeUpQuery,
     ids: &[HandoffId],
     recent: &[Handoff],
 ) -> Result<Vec<Handoff>, StoreError> {
@@ -196,6 +197,8 @@ fn by_ids(
     {
         found.extend(handoff::by_id(connection, tenant_no, &caller.tenant, *id)?);
     }
+    let person = query.with_whom.as_ref();
+    found.retain(|handoff: &Handoff| person.is_none_or(|name| *name == handoff.with_whom));
     Ok(found)
 }
 

@@ -4,10 +4,10 @@
 
 use rusqlite::{Connection, params};
 
-use crate::domain::Caller;
-use crate::domain::recall::{RecallFilter, Signature};
+use super::{MOST_FILTERED, MOST_ROWS};
+use crate::domain::recall::{RecallFilter, Signature, hashes};
+use crate::domain::{Caller, EntityType, Sensitivity};
 use crate::store::StoreError;
-use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::passage::quoted;
 use crate::store::sqlite::session::{self, session_no};
 use crate::store::sqlite::unit::find;
@@ -19,7 +19,11 @@ pub(super) struct Gate {
     /// `Some(None)`: of a project that is not known here.
     pub(super) project_no: Option<Option<i64>>,
     pub(super) session_no: Option<i64>,
+    /// As FTS5 strings, and as signatures have them.
     pub(super) tags: Vec<String>,
+    tag_hashes: Vec<u32>,
+    /// Sessions that are being forgotten: nothing of them is there any more.
+    forgotten: Vec<i64>,
     pub(super) since: i64,
     pub(super) until: i64,
 }
@@ -50,6 +54,8 @@ impl Gate {
                 .iter()
                 .map(|tag| quoted(tenant_no, tag))
                 .collect(),
+            tag_hashes: hashes(filter.tags.iter().map(String::as_str)),
+            forgotten: being_forgotten(connection, tenant_no)?,
             since: filter
                 .since
                 .map_or(i64::MIN, crate::domain::Timestamp::millis),
@@ -61,7 +67,33 @@ impl Gate {
 
     /// Whether the reader may know of it at all.
     pub(super) fn clears(&self, chunk: &Looked) -> bool {
-        chunk.sensitivity <= self.clearance
+        self.knows(chunk.sensitivity, chunk.session_no)
+    }
+
+    /// The same of a chunk of which only this is known.
+    pub(super) fn knows(&self, sensitivity: i64, session_no: Option<i64>) -> bool {
+        sensitivity <= self.clearance
+            && !session_no.is_some_and(|session| self.forgotten.contains(&session))
+    }
+
+    /// How many rows may be looked at: more where most of them will not pass.
+    pub(super) fn budget(&self) -> i64 {
+        let narrowed = self.project_no.is_some()
+            || self.session_no.is_some()
+            || !self.types.is_empty()
+            || self.is_timed()
+            || self.clearance < Sensitivity::High.code();
+        if narrowed { MOST_FILTERED } else { MOST_ROWS }
+    }
+
+    /// Whether only a stretch of time may be shown.
+    pub(super) fn is_timed(&self) -> bool {
+        self.since > i64::MIN || self.until < i64::MAX
+    }
+
+    /// Whether a type may be shown at all.
+    pub(super) fn admits(&self, entity: EntityType) -> bool {
+        self.types.is_empty() || self.types.contains(&entity.code())
     }
 
     pub(super) fn passes(&self, chunk: &Looked) -> bool {
@@ -76,20 +108,33 @@ impl Gate {
             && (self.since..self.until).contains(&chunk.ts)
     }
 
-    /// Whether a passage has all the tags: the index answers for one row at a time.
-    pub(super) fn tagged(&self, connection: &Connection, seq: i64) -> rusqlite::Result<bool> {
+    /// Whether a passage has all the tags: most that have not are told by their signatures, the index says it of the others.
+    pub(super) fn tagged(&self, connection: &Connection, chunk: &Looked) -> rusqlite::Result<bool> {
         if self.tags.is_empty() {
             return Ok(true);
+        }
+        if !chunk.signature.may_hold(&self.tag_hashes) {
+            return Ok(false);
         }
         let sql = "select 1 from term_index where term_index match ?1 and rowid = ?2";
         find(
             connection,
             sql,
-            params![self.tags.join(" AND "), seq],
+            params![self.tags.join(" AND "), chunk.seq],
             |_| Ok(()),
         )
         .map(|row| row.is_some())
     }
+}
+
+/// The sessions of a tenant whose forgetting goes on.
+fn being_forgotten(connection: &Connection, tenant_no: i64) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached(
+        "select session_no from job where completed_at is null and tenant_no = ?1 and session_no is not null",
+    )?;
+    statement
+        .query_map([tenant_no], |row| row.get(0))?
+        .collect()
 }
 
 /// What is known of a chunk without its text.
@@ -119,6 +164,10 @@ impl Looked {
         let Some(row) = rows.next()? else {
             return Ok(None);
         };
+        // A damaged one is as good as none; a search is not the place to fail for it.
+        let Some(signature) = Signature::stored(row.get(8)?) else {
+            return Ok(None);
+        };
         Ok(Some(Self {
             seq,
             entity_type: row.get(0)?,
@@ -129,7 +178,7 @@ impl Looked {
             sensitivity: row.get(5)?,
             words: row.get(6)?,
             opening: row.get(7)?,
-            signature: Signature::stored(row.get(8)?).ok_or_else(|| damaged("signature"))?,
+            signature,
         }))
     }
 }

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::MOST_ROWS;
 use super::gate::{Gate, Looked};
+use super::kind::KINDS;
 use crate::domain::recall::{Row, TimeRange};
 use crate::domain::{EntityType, Timestamp};
 use crate::store::StoreError;
@@ -22,15 +22,17 @@ const MOST_SURROUNDED: usize = 75;
 /// A longer passage speaks for itself: with this many terms it takes a sixth of what a short one takes from around it.
 const LONGEST_OPEN: i64 = 150;
 /// Events each way: two that may be hits, and two that these are mixed with.
-const AROUND: i64 = 4;
+const AROUND: usize = 4;
 /// How near a neighbour has to be to be a hit itself.
 const NEAR: usize = 2;
 /// Events of the time that a question names.
 const MOST_OF_TIME: usize = 50;
 /// Handoffs, decisions and notes of it, of each.
 const MOST_OTHERS: usize = 20;
-/// Longest chain of decisions that is followed.
-const LONGEST_CHAIN: usize = 8;
+/// Events on a side that are looked at for those.
+const MOST_PASSED_OVER: i64 = 64;
+/// Decisions that are put in for having taken a place, of all chains together.
+const MOST_SUCCESSORS: usize = 200;
 
 /// The pool of the candidates, best first, and of the chunks of a time.
 pub(super) fn rows(
@@ -69,38 +71,27 @@ pub(super) fn of_time(
     time: &TimeRange,
     gate: &Gate,
 ) -> Result<Vec<i64>, StoreError> {
+    let range = (
+        time.from.millis().max(gate.since),
+        time.until.millis().min(gate.until),
+    );
     let mut found = Vec::new();
-    for (table, column, most) in [
-        ("event", "ts", MOST_OF_TIME),
-        ("handoff", "created_at", MOST_OTHERS),
-        ("decision", "ts", MOST_OTHERS),
-        ("note", "created_at", MOST_OTHERS),
-    ] {
-        let sql = format!(
-            "select chunk_first from {table} where tenant_no = ?1 and {column} >= ?2 and {column} < ?3
-             order by {column} desc, seq desc limit ?4"
-        );
-        let mut statement = connection.prepare_cached(&sql)?;
-        let range = params![
-            tenant_no,
-            time.from.millis().max(gate.since),
-            time.until.millis().min(gate.until),
-            MOST_ROWS
-        ];
-        let mut rows = statement.query(range)?;
-        let mut passing = 0;
-        while let Some(row) = rows.next()?
-            && passing < most
-        {
-            let seq = row.get(0)?;
+    for kind in KINDS {
+        let most = match kind.entity {
+            EntityType::Event => MOST_OF_TIME,
+            _ => MOST_OTHERS,
+        };
+        let before = found.len();
+        kind.each(connection, tenant_no, gate, range, |seq, _| {
             if let Some(looked) = Looked::at(connection, seq)?
+                && looked.ts < range.1
                 && gate.passes(&looked)
-                && gate.tagged(connection, seq)?
+                && gate.tagged(connection, &looked)?
             {
                 found.push(seq);
-                passing += 1;
             }
-        }
+            Ok(found.len() - before < most)
+        })?;
     }
     Ok(found)
 }
@@ -139,13 +130,13 @@ impl Building<'_> {
         match known.and_then(|place| self.rows.get_mut(place)) {
             Some(row) => {
                 row.shown =
-                    self.gate.passes(&looked) && self.gate.tagged(self.connection, chunk)?;
+                    self.gate.passes(&looked) && self.gate.tagged(self.connection, &looked)?;
                 Ok(known)
             }
             None if self.gate.clears(&looked) => {
                 let passes = shown
                     && self.gate.passes(&looked)
-                    && self.gate.tagged(self.connection, chunk)?;
+                    && self.gate.tagged(self.connection, &looked)?;
                 self.put(looked, passes).map(Some)
             }
             None => Ok(None),
@@ -251,26 +242,35 @@ impl Building<'_> {
         side: &str,
         order: &str,
     ) -> rusqlite::Result<Vec<i64>> {
-        let sql = format!(
-            "select seq from event where tenant_no = ?1 and session_no = ?2 and (ts, seq) {side} (?3, ?4)
-             and sensitivity <= ?6 order by ts {order}, seq {order} limit ?5"
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let at = params![
-            self.tenant_no,
-            event.session_no,
-            event.ts,
-            seq,
-            AROUND,
-            self.gate.clearance
-        ];
-        statement.query_map(at, |row| row.get(0))?.collect()
+        // First those of the same moment, then those of another: the index seeks either, but not the pair of both.
+        let same = format!("ts = ?3 and seq {side} ?4 order by seq {order}");
+        let other = format!("ts {side} ?3 and ?4 is not null order by ts {order}, seq {order}");
+        let mut found = Vec::with_capacity(AROUND);
+        let mut passed_over = 0;
+        for part in [same, other] {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "select seq, sensitivity from event where tenant_no = ?1 and session_no = ?2 and {part} limit {MOST_PASSED_OVER}"
+            ))?;
+            let at = params![self.tenant_no, event.session_no, event.ts, seq];
+            let mut rows = statement.query(at)?;
+            while found.len() < AROUND
+                && passed_over < MOST_PASSED_OVER
+                && let Some(row) = rows.next()?
+            {
+                if row.get::<_, i64>(1)? <= self.gate.clearance {
+                    found.push(row.get(0)?);
+                } else {
+                    passed_over += 1;
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// What took the place of the decisions in the pool, and of those.
     fn add_successors(&mut self) -> Result<(), StoreError> {
         let mut next = 0;
-        let mut room = LONGEST_CHAIN * self.rows.len();
+        let mut room = MOST_SUCCESSORS;
         while let Some(row) = self.rows.get(next) {
             next += 1;
             let (EntityType::Decision, seq) = row.entity else {

@@ -8,7 +8,8 @@
 //! 4. The store loads the best passages, and [`Presenter`] makes [`Hit`]s of them, the same fact only once.
 //!
 //! A larger model would enter as one more [`Feature`] of step 3 on the rows of the pool. A static embedding table (256
-//! dimensions, 8 MB, distilled from `MiniLM`) was measured there, on an early form of the ranking, and left out: on the dev conversations no linear mix gained more than half a point of rec@10 or MRR.
+//! dimensions, 8 MB, distilled from `MiniLM`) was measured there, on an early form of the ranking, and left out: on the
+//! dev conversations no linear mix gained more than half a point of rec@10 or MRR.
 //!
 //! **Invariant:** every step here is pure; the same memory and question give the same list.
 

@@ -26,7 +26,8 @@ use crate::domain::{ActorType, EntityType};
 mod reading;
 mod succession;
 
-use reading::{Reading, saturated};
+use reading::Reading;
+pub use reading::saturated;
 use succession::put_successors_first;
 
 /// What the passages around count, by their place: two before, one before, one after, two after; LEX2.
@@ -392,7 +393,7 @@ impl<'a> Scorer<'a> {
 }
 
 /// BM25's inverse document frequency. A term that no passage has is worth most: it is what the answer lacks.
-fn idf(passages: f64, frequency: f64) -> f64 {
+pub fn idf(passages: f64, frequency: f64) -> f64 {
     let frequency = frequency.min(passages);
     (1.0 + (passages - frequency + 0.5) / (frequency + 0.5)).ln()
 }

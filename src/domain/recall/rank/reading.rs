@@ -80,6 +80,6 @@ impl Reading {
 }
 
 /// BM25's share of a term that occurs this often in a passage this long.
-pub(super) fn saturated(count: f64, length: f64, average: f64) -> f64 {
+pub fn saturated(count: f64, length: f64, average: f64) -> f64 {
     count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length / average))
 }

@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use super::gate::{Gate, Looked};
 use super::kind::KINDS;
 use super::{MOST_ROWS, float};
-use crate::domain::recall::{Pool, Question, favour, hashes, named_speaker};
+use crate::domain::recall::{Pool, Question, favour, hashes, idf, named_speaker, saturated};
 use crate::store::StoreError;
 use crate::store::sqlite::passage::quoted;
 
@@ -23,9 +23,6 @@ const LOOKED_AT: usize = 1_000;
 const MOST_TERMS: usize = 32;
 /// Passages that are ranked for what they say themselves. From the design; the study's top 100.
 const MOST_CANDIDATES: usize = 100;
-/// BM25's constants for the first score, as the final one's.
-const K1: f64 = 1.6;
-const B: f64 = 0.7;
 
 /// The chunks that score best on the rare terms, best first, filtered, at most [`MOST_CANDIDATES`].
 ///
@@ -69,30 +66,22 @@ struct Scale {
 impl Scale {
     fn of(pool: &Pool) -> Self {
         let passages = float(pool.passages.max(1));
-        let worth = |frequency: i64| {
-            let df = float(frequency).min(passages);
-            (1.0 + (passages - df + 0.5) / (df + 0.5)).ln()
-        };
         Self {
             worth: pool
                 .terms
                 .iter()
-                .map(|(term, frequency)| term.weight * worth(*frequency))
+                .map(|(term, frequency)| term.weight * idf(passages, float(*frequency)))
                 .collect(),
             average: (float(pool.words) / passages).max(1.0),
         }
-    }
-
-    fn norm(&self, words: i64) -> f64 {
-        K1 * (1.0 - B + B * float(words) / self.average)
     }
 }
 
 /// What a passage is worth for the terms that stand in it.
 fn score(looked: &Looked, terms: &[u32], scale: &Scale) -> f64 {
-    let norm = scale.norm(looked.words);
     let counts = looked.signature.counts(terms);
-    let worth = |(count, worth): (&f64, &f64)| worth * count * (K1 + 1.0) / (count + norm);
+    let words = float(looked.words);
+    let worth = |(count, worth): (&f64, &f64)| worth * saturated(*count, words, scale.average);
     counts.iter().zip(&scale.worth).map(worth).sum()
 }
 

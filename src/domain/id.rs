@@ -10,9 +10,8 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use sha2::{Digest, Sha256};
 
-use crate::domain::{EntityType, Invalid, Timestamp};
+use crate::domain::{Invalid, Timestamp};
 
 /// Sixteen random-looking bytes for a new id, ordered by `now`.
 fn fresh(now: Timestamp) -> [u8; 16] {
@@ -119,25 +118,29 @@ ids! {
     PrincipleId "prin";
 }
 
+/// Chunks that an event can have at most: one for every 120 words, and no word has less than two bytes of the 256 KiB.
+const MOST_CHUNKS: u64 = 1_100;
+
 impl ChunkId {
-    /// The id of chunk `ordinal` of an entity. It is derived, so that a short event, which has one chunk, needs no
-    /// further id in the store: chunk 0 of an event has the event's bytes, every other one a hash.
-    pub fn derive(entity_type: EntityType, id: &[u8; 16], ordinal: u32) -> Self {
-        if (entity_type, ordinal) == (EntityType::Event, 0) {
-            return Self(*id);
-        }
-        let digest = Sha256::new()
-            .chain_update(entity_type.as_str())
-            .chain_update(id)
-            .chain_update(ordinal.to_be_bytes())
-            .finalize();
-        let mut bytes = [0; 16];
-        bytes
-            .iter_mut()
-            .zip(digest)
-            .for_each(|(to, from)| *to = from);
-        Self(bytes)
+    /// The id of chunk `ordinal` of an event: the event's own id, its low half mixed with the ordinal. So no chunk needs
+    /// an id in the store, where ids without order cost a page each.
+    pub fn derive(event: EventId, ordinal: u32) -> Self {
+        Self(mixed(event.0, ordinal.into()))
     }
+
+    /// The events that this can be a chunk of, with the chunk's ordinal, likeliest first.
+    pub fn owners(self) -> impl Iterator<Item = (EventId, i64)> {
+        (0..MOST_CHUNKS)
+            .zip(0..)
+            .map(move |(number, ordinal)| (EventId(mixed(self.0, number)), ordinal))
+    }
+}
+
+/// Mixing with the same ordinal twice gives the id back. The factor is 2^64 divided by the golden ratio (Knuth, volume
+/// 3, 6.4), which keeps the chunks of ids that a client counted up apart.
+fn mixed(id: [u8; 16], ordinal: u64) -> [u8; 16] {
+    let mix = u128::from(ordinal.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    (u128::from_be_bytes(id) ^ mix).to_be_bytes()
 }
 
 fn parse_hex(prefix: &str, text: &str) -> Option<[u8; 16]> {
@@ -188,12 +191,24 @@ mod tests {
     }
 
     #[test]
-    fn chunk_ids_differ_by_owner_and_ordinal() {
-        let id = [7; 16];
-        let chunk = |entity_type, ordinal| ChunkId::derive(entity_type, &id, ordinal);
-        assert_eq!(chunk(EntityType::Event, 0).bytes(), &id);
-        assert_ne!(chunk(EntityType::Handoff, 0), chunk(EntityType::Event, 0));
-        assert_ne!(chunk(EntityType::Event, 1), chunk(EntityType::Handoff, 1));
-        assert_ne!(chunk(EntityType::Event, 1), chunk(EntityType::Event, 2));
+    fn a_chunk_id_leads_back_to_its_event() {
+        let event = EventId([7; 16]);
+        assert_eq!(ChunkId::derive(event, 0).bytes(), event.bytes());
+        for ordinal in [0, 1, 2, 600] {
+            let chunk = ChunkId::derive(event, ordinal);
+            let found = chunk.owners().find(|(owner, _)| *owner == event);
+            assert_eq!(found, Some((event, ordinal.into())));
+        }
+    }
+
+    #[test]
+    fn chunk_ids_of_ids_that_were_counted_up_differ() {
+        let mut seen = std::collections::BTreeSet::new();
+        for number in 0..200_u128 {
+            for ordinal in 0..100 {
+                let chunk = ChunkId::derive(EventId(number.to_be_bytes()), ordinal);
+                assert!(seen.insert(*chunk.bytes()), "{number} {ordinal}");
+            }
+        }
     }
 }

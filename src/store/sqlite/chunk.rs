@@ -23,16 +23,17 @@ impl super::Sqlite {
         id: ChunkId,
     ) -> Result<Option<(Chunk, Sensitivity)>, StoreError> {
         self.read(wait, |connection| {
-            let Some(tenant_no) = tenant_no(connection, tenant)? else { return Ok(None) };
-            // The first chunk of an event has the event's id and none of its own.
-            let seq = find(
-                connection,
-                "select chunk_first from event where tenant_no = ?1 and id = ?2
-                 union all select seq from chunk where tenant_no = ?1 and id = ?2 and id is not null limit 1",
-                (tenant_no, id.bytes()),
-                |row| row.get::<_, i64>(0),
-            )?;
-            let Some(passage) = seq.map(|seq| load_passage(connection, seq)).transpose()?.flatten() else { return Ok(None) };
+            let Some(tenant_no) = tenant_no(connection, tenant)? else {
+                return Ok(None);
+            };
+            let seq = chunk_seq(connection, tenant_no, id)?;
+            let Some(passage) = seq
+                .map(|seq| load_passage(connection, seq))
+                .transpose()?
+                .flatten()
+            else {
+                return Ok(None);
+            };
             let chunk = Chunk {
                 chunk_id: id,
                 entity_id: passage.entity_id,
@@ -45,6 +46,32 @@ impl super::Sqlite {
             Ok(Some((chunk, passage.sensitivity)))
         })
     }
+}
+
+/// Where a chunk stands.
+fn chunk_seq(
+    connection: &Connection,
+    tenant_no: i64,
+    id: ChunkId,
+) -> rusqlite::Result<Option<i64>> {
+    for (event, ordinal) in id.owners() {
+        let found = find(
+            connection,
+            "select chunk_first + ?3 from event where tenant_no = ?1 and id = ?2 and chunk_count > ?3",
+            (tenant_no, event.bytes(), ordinal),
+            |row| row.get(0),
+        )?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    // Files of before chunk ids were derived from their event hold them.
+    find(
+        connection,
+        "select seq from chunk where tenant_no = ?1 and id = ?2 and id is not null",
+        (tenant_no, id.bytes()),
+        |row| row.get(0),
+    )
 }
 
 /// A passage with the text it is a range of.

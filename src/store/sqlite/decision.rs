@@ -383,7 +383,6 @@ pub(super) fn create(
     )?;
     let owner = Owner {
         tenant_no,
-        id: *new.id.bytes(),
         entity_type: EntityType::Decision,
         entity_seq: unit.connection.last_insert_rowid(),
         session_no: None,

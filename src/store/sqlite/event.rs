@@ -281,7 +281,6 @@ pub(super) fn record(
     artifact::insert(unit, tenant_no, seq, event)?;
     let owner = Owner {
         tenant_no,
-        id: *event.id.bytes(),
         entity_type: EntityType::Event,
         entity_seq: seq,
         session_no: Some(session_no),
@@ -345,7 +344,7 @@ fn earlier(
 fn receipt(event_id: EventId, span: Span, artifact_id: Option<ArtifactId>) -> EventReceipt {
     let count = u32::try_from(span.count).unwrap_or(0);
     let chunk_ids = (0..count)
-        .map(|ordinal| ChunkId::derive(EntityType::Event, event_id.bytes(), ordinal))
+        .map(|ordinal| ChunkId::derive(event_id, ordinal))
         .collect();
     EventReceipt {
         event_id,

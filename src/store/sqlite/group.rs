@@ -210,6 +210,11 @@ impl Group {
         let outcome = loop {
             if let Some(task) = ran.last_mut()
                 && let Err(failure) = run_unit(&self.connection, task.as_mut(), &mut effects)
+                    .and_then(|()| {
+                        effects
+                            .relieve(&self.connection)
+                            .map_err(|error| GroupFailure::of("the terms", &error))
+                    })
             {
                 // What waits meets the same fault; it is answered with the group instead of one by one.
                 ran.extend(std::iter::from_fn(&mut next).take(MAX_GROUP - ran.len()));
@@ -225,7 +230,7 @@ impl Group {
         };
         let outcome = outcome.and_then(|()| {
             self.published.take_recalls(&mut effects);
-            let finish = || -> rusqlite::Result<BTreeMap<Stat, i64>> {
+            let mut finish = || -> rusqlite::Result<BTreeMap<Stat, i64>> {
                 effects.flush(&self.connection)?;
                 let stats = stored_stats(&self.connection)?;
                 self.connection.execute_batch("commit")?;

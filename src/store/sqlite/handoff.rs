@@ -141,7 +141,6 @@ pub(super) fn create(
     insert(unit, tenant_no, session_no, project_no, span, new)?;
     let owner = Owner {
         tenant_no,
-        id: *new.id.bytes(),
         entity_type: EntityType::Handoff,
         entity_seq: unit.connection.last_insert_rowid(),
         session_no: Some(session_no),

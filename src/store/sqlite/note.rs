@@ -318,7 +318,7 @@ pub(super) fn create(unit: &mut Unit<'_>, tenant_no: i64, new: &NewNote) -> Resu
     let seq = unit.connection.last_insert_rowid();
     passage::insert(
         unit,
-        &owner(tenant_no, new.id, seq, project_no, new.created_at),
+        &owner(tenant_no, seq, project_no, new.created_at),
         span,
         &new.chunks,
     )?;
@@ -329,10 +329,9 @@ pub(super) fn create(unit: &mut Unit<'_>, tenant_no: i64, new: &NewNote) -> Resu
     Ok(())
 }
 
-fn owner(tenant_no: i64, id: NoteId, seq: i64, project_no: Option<i64>, ts: Timestamp) -> Owner {
+fn owner(tenant_no: i64, seq: i64, project_no: Option<i64>, ts: Timestamp) -> Owner {
     Owner {
         tenant_no,
-        id: *id.bytes(),
         entity_type: EntityType::Knowledge,
         entity_seq: seq,
         session_no: None,
@@ -363,7 +362,7 @@ fn change(
             .flatten();
         passage::insert(
             unit,
-            &owner(tenant_no, note.note_id, seq, project_no, note.created_at),
+            &owner(tenant_no, seq, project_no, note.created_at),
             fresh,
             &new,
         )?;

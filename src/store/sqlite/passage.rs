@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::recall::{Signature, Voice};
-use crate::domain::{ActorType, ChunkId, EntityType, EventKind, NewChunk, Sensitivity, Timestamp};
+use crate::domain::{ActorType, EntityType, EventKind, NewChunk, Sensitivity, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::chunk::load_passage;
 use crate::store::sqlite::unit::Unit;
@@ -19,7 +19,6 @@ use crate::store::sqlite::unit::Unit;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owner {
     pub(super) tenant_no: i64,
-    pub(super) id: [u8; 16],
     pub(super) entity_type: EntityType,
     pub(super) entity_seq: i64,
     /// What has no session is of none: decisions, notes and what was concluded.
@@ -90,16 +89,13 @@ pub(super) fn insert(
 ) -> Result<(), StoreError> {
     let mut chunk_row = unit.prepare(
         "insert into chunk (seq, tenant_no, entity_type, entity_seq, session_no, project_no, ts, sensitivity, field,
-             byte_start, byte_end, words, id)
+             byte_start, byte_end, words)
          values (:seq, :tenant_no, :entity_type, :entity_seq, :session_no, :project_no, :ts, :sensitivity, :field,
-             :byte_start, :byte_end, :words, :id)",
+             :byte_start, :byte_end, :words)",
     )?;
-    let mut term_row = unit.prepare("insert into term_index (rowid, terms) values (?1, ?2)")?;
     let mut signature = unit.prepare("insert into signature (seq, terms) values (?1, ?2)")?;
     let mut words = 0;
-    for ((seq, ordinal), chunk) in (span.first..).zip(0..).zip(chunks) {
-        let derived = ChunkId::derive(owner.entity_type, &owner.id, ordinal);
-        let id = (derived.bytes() != &owner.id).then_some(derived);
+    for (seq, chunk) in (span.first..).zip(chunks) {
         chunk_row.execute(named_params! {
             ":seq": seq,
             ":tenant_no": owner.tenant_no,
@@ -113,9 +109,8 @@ pub(super) fn insert(
             ":byte_start": length(chunk.start),
             ":byte_end": length(chunk.end),
             ":words": length(chunk.words),
-            ":id": id.as_ref().map(ChunkId::bytes),
         })?;
-        term_row.execute((seq, document(owner.tenant_no, chunk)))?;
+        unit.effects.index(seq, document(owner.tenant_no, chunk));
         signature.execute((seq, chunk.signature.bytes()))?;
         words += length(chunk.words);
     }
@@ -130,11 +125,9 @@ pub(super) fn delete(
     span: Span,
     chunks: &[NewChunk],
 ) -> Result<(), StoreError> {
-    let mut term_row = unit
-        .prepare("insert into term_index (term_index, rowid, terms) values ('delete', ?1, ?2)")?;
     let mut words = 0;
     for (seq, chunk) in (span.first..).zip(chunks) {
-        term_row.execute((seq, document(tenant_no, chunk)))?;
+        unit.effects.unindex(seq, document(tenant_no, chunk));
         words += length(chunk.words);
     }
     unit.execute(

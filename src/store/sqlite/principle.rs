@@ -237,7 +237,6 @@ pub(super) fn write(
     let span = passage::next_span(unit.connection, &chunks)?;
     let owner = Owner {
         tenant_no,
-        id: *new.id.bytes(),
         entity_type: EntityType::Principle,
         entity_seq: put(unit, tenant_no, span, new)?,
         session_no: None,

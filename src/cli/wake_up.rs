@@ -45,7 +45,7 @@ pub(super) fn run(global: &Global, args: &WakeUpArgs, out: &mut dyn Write) -> an
     )?;
     let wake_up = session.services.wake_up(&session.caller, &query)?;
     if session.json {
-        return print_json(out, &wake_up);
+        return print_json(out, &*wake_up);
     }
     Ok(write!(out, "{}", wake_up.context)?)
 }

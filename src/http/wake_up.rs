@@ -76,7 +76,7 @@ async fn wake_up(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> 
     if ask.wants_markdown() {
         return Ok(HttpResponse::Ok()
             .content_type("text/markdown; charset=utf-8")
-            .body(wake_up.context));
+            .body(wake_up.context.clone()));
     }
-    Ok(HttpResponse::Ok().json(wake_up))
+    Ok(HttpResponse::Ok().json(&*wake_up))
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::domain::event::Intake;
 use crate::domain::{Caller, Channel, Invalid, Sensitivity};
+use crate::service::wake_up::WakeUps;
 use crate::store::{Cause, Store, StoreError, Wait};
 
 pub use crate::store::Pending;
@@ -109,6 +110,7 @@ pub struct Services {
     wait: Wait,
     bell: Bell,
     readiness: Arc<Readiness>,
+    wake_ups: WakeUps,
 }
 
 impl Services {
@@ -121,6 +123,7 @@ impl Services {
             wait: Wait::Yes,
             bell: Bell::default(),
             readiness: Arc::default(),
+            wake_ups: WakeUps::default(),
         }
     }
 

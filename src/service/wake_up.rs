@@ -1,17 +1,80 @@
 //! The wake-up of the next session.
 //!
-//! **Invariant:** an unknown tenant wakes up to an empty memory, not to an error.
+//! An agent's sessions start with the same question, and the answer costs a few dozen rows; so the last answers are
+//! kept, each with the state of the tenant that it was read from. Asking for that state is one look-up, and sees what
+//! other processes wrote.
+//!
+//! **Invariant:** an unknown tenant wakes up to an empty memory, not to an error; a kept answer is one that reading anew
+//! would give.
 
-use crate::domain::Caller;
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
 use crate::domain::wake_up::{WakeUp, WakeUpQuery, assemble};
+use crate::domain::{Caller, Channel};
 use crate::service::{Error, Services};
+
+/// Room for the answers that are kept, in bytes: some hundred of 20 KB.
+const KEPT_BYTES: u64 = 4 * 1024 * 1024;
+/// About how many that are.
+const KEPT: usize = 200;
+/// About the size of a key: a few names.
+const KEY_BYTES: usize = 256;
+
+/// Who asks what: the number of the tenant, what the channel lets through, the question.
+type Key = (i64, Channel, WakeUpQuery);
+
+/// An answer, and how often the tenant had written before it was read.
+type Kept = (i64, Arc<WakeUp>);
+
+/// The last answers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct WakeUps(Arc<Cache<Key, Kept, ByBytes>>);
+
+#[derive(Debug, Clone)]
+struct ByBytes;
+
+impl Weighter<Key, Kept> for ByBytes {
+    fn weight(&self, _: &Key, (_, wake_up): &Kept) -> u64 {
+        u64::try_from(KEY_BYTES + wake_up.weight()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Default for WakeUps {
+    fn default() -> Self {
+        Self(Arc::new(Cache::with_weighter(KEPT, KEPT_BYTES, ByBytes)))
+    }
+}
 
 impl Services {
     /// What the next session reads first.
     ///
     /// # Errors
     /// `Overloaded`, `Unavailable`.
-    pub fn wake_up(&self, caller: &Caller, query: &WakeUpQuery) -> Result<WakeUp, Error> {
+    pub fn wake_up(&self, caller: &Caller, query: &WakeUpQuery) -> Result<Arc<WakeUp>, Error> {
+        // A topic is searched for as of now, so the same question has another answer tomorrow.
+        let version = match query.topic {
+            Some(_) => None,
+            None => self.store.version(self.wait, &caller.tenant)?,
+        };
+        let Some(version) = version else {
+            return self.read_wake_up(caller, query).map(Arc::new);
+        };
+        let key = (version.tenant_no, caller.channel, query.clone());
+        if let Some((writes, kept)) = self.wake_ups.0.get(&key)
+            && writes == version.writes
+        {
+            return Ok(kept);
+        }
+        let wake_up = Arc::new(self.read_wake_up(caller, query)?);
+        let kept = (version.writes, Arc::clone(&wake_up));
+        self.wake_ups.0.insert(key, kept);
+        Ok(wake_up)
+    }
+
+    fn read_wake_up(&self, caller: &Caller, query: &WakeUpQuery) -> Result<WakeUp, Error> {
         let relevant = match &query.topic {
             None => None,
             Some(topic) => {

@@ -51,6 +51,15 @@ pub struct FileFacts {
     pub open_jobs: i64,
 }
 
+/// Which state a tenant is in: two that are equal read the same, whichever process wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// The tenant, which a later one of the same name is not.
+    pub tenant_no: i64,
+    /// How often it has written.
+    pub writes: i64,
+}
+
 /// One thing that `doctor` looked at.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Finding {

@@ -32,7 +32,7 @@ mod pending;
 pub mod sqlite;
 
 pub use error::{Cause, OpenError, StoreError};
-pub use facts::{FileFacts, Finding, Health, PoolState, Slice};
+pub use facts::{FileFacts, Finding, Health, PoolState, Slice, Version};
 pub use options::{Durability, Options, Role, Wait};
 pub use pending::Pending;
 
@@ -368,6 +368,15 @@ impl Store {
     ) -> Result<WakeUpFacts, StoreError> {
         let Self::Sqlite(engine) = self;
         engine.wake_up_facts(wait, caller, query, relevant)
+    }
+
+    /// Which state a tenant is in, if it is there. What was read after this is at least as new.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn version(&self, wait: Wait, tenant: &TenantId) -> Result<Option<Version>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.version(wait, tenant)
     }
 
     /// What a context bundle is made of, of one moment.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{TestApp, id, settled, texts};
+use crate::process;
 
 /// The arrays of a wake-up together, as JSON.
 fn array_bytes(wake_up: &Value) -> usize {
@@ -271,4 +272,73 @@ fn a_wake_up_is_of_this_tenant_alone() {
     let wake_up = app.get("/api/v1/wake-up").ok();
     assert_eq!(wake_up["first_session"], true);
     assert!(!wake_up.to_string().contains("yours") && !wake_up.to_string().contains("theirs"));
+}
+
+/// What the server keeps of its answers must never show: after every kind of write, by whichever process, it answers what
+/// a process that has just started reads.
+#[test]
+fn a_wake_up_is_never_older_than_the_last_write() {
+    let app = TestApp::start();
+    let fresh = || -> Value {
+        let answer = process::command(app.file())
+            .args(["--json", "wake-up"])
+            .output()
+            .unwrap();
+        assert!(answer.status.success(), "{answer:?}");
+        serde_json::from_slice(&answer.stdout).unwrap()
+    };
+    let mut last = app.get("/api/v1/wake-up").ok();
+    let mut changed = |what: &str| {
+        let now = app.get("/api/v1/wake-up").ok();
+        assert_ne!(now, last, "{what} does not show");
+        assert_eq!(now, fresh(), "{what}");
+        last = now;
+    };
+    let by_command = |arguments: &[&str]| {
+        let done = process::command(app.file()).args(arguments).output();
+        assert!(
+            done.as_ref().is_ok_and(|done| done.status.success()),
+            "{done:?}"
+        );
+    };
+    app.post("/api/v1/session/start", &json!({"session_id": "begun"}))
+        .created();
+    changed("a session");
+    app.record(json!({"session_id": "told"})).created();
+    changed("a session's first event");
+    let handoff = id(
+        &app.hand_off(json!({"session_id": "told", "remember": "The tide gauge."}))
+            .created(),
+        "handoff_id",
+    );
+    changed("a handoff");
+    by_command(&["note", "Gauge 4 reads in feet."]);
+    changed("a note by a command");
+    let note = app
+        .post(
+            "/api/v1/knowledge",
+            &json!({"content": "Gauge 5 reads in metres."}),
+        )
+        .created();
+    changed("a note");
+    let path = format!("/api/v1/knowledge/{}", id(&note, "note_id"));
+    let json = [("content-type", "application/json")];
+    app.send("PATCH", &path, &json, Some(b"{\"pinned\": true}"))
+        .ok();
+    changed("a pin");
+    app.delete(&path).forgotten();
+    changed("a forgotten note");
+    let first = app
+        .post("/api/v1/decisions", &json!({"decision": "We round down."}))
+        .created();
+    changed("a decision");
+    let path = format!("/api/v1/decisions/{}/supersede", id(&first, "decision_id"));
+    app.post(&path, &json!({"decision": "We round up."}))
+        .created();
+    changed("a successor");
+    app.delete(&format!("/api/v1/handoffs/{handoff}"))
+        .forgotten();
+    changed("a forgotten handoff");
+    by_command(&["forget", "--session", "told"]);
+    changed("a forgotten session");
 }

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::handoff::{Fields, Handoff, IdentityStatement};
-use crate::domain::wake_up::{MAX_IDENTITY, MAX_PROGRESSIVE, MAX_RECENT, MAX_STANDING};
+use crate::domain::wake_up::{
+    MAX_ARRAYS_BYTES, MAX_IDENTITY, MAX_PROGRESSIVE, MAX_RECENT, MAX_STANDING,
+};
 use crate::domain::{
     CompressionLevel, DecisionId, DecisionScope, HandoffId, Name, NoteId, PrincipleId,
     ReflectionId, Timestamp,
@@ -34,6 +36,17 @@ pub struct WakeUp {
     pub estimated_tokens: usize,
     /// The text to put in the prompt (Markdown).
     pub context: String,
+}
+
+impl WakeUp {
+    /// About the memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        let last = self
+            .last_handoff
+            .as_ref()
+            .map_or(0, |handoff| handoff.fields.bytes());
+        size_of::<Self>() + MAX_ARRAYS_BYTES + self.context.len() + last
+    }
 }
 
 /// The layers of a wake-up; one that was not asked for is absent.

@@ -6,7 +6,7 @@ use crate::domain::wake_up::{DEFAULT_MAX_TOKENS, DEFAULT_RECENT, MAX_MAX_TOKENS,
 use crate::domain::{Invalid, Name, page};
 
 /// The layers of a wake-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layer {
     /// Counts and names.
     Metadata,
@@ -49,7 +49,7 @@ impl Layer {
 }
 
 /// What a reader wants of a wake-up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WakeUpQuery {
     /// Handoffs with this person alone.
     pub with_whom: Option<Name>,

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use crate::domain::{Stat, Timestamp};
+use crate::domain::{Stat, TenantId, Timestamp};
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::Group;
 use crate::store::sqlite::published::Published;
@@ -32,7 +32,9 @@ use crate::store::sqlite::readers::{Readers, within_transaction};
 use crate::store::sqlite::turn::Turn;
 use crate::store::sqlite::unit::Unit;
 use crate::store::sqlite::writer::{QUEUE_CAPACITY, Writer};
-use crate::store::{Health, OpenError, Options, Pending, PoolState, Role, StoreError, Wait};
+use crate::store::{
+    Health, OpenError, Options, Pending, PoolState, Role, StoreError, Version, Wait,
+};
 
 mod artifact;
 mod checkpoint;
@@ -180,6 +182,23 @@ impl Sqlite {
         self.write(0, move |unit| {
             unit.execute("update store set proved_at = ?1", [now.millis()])?;
             Ok(())
+        })
+    }
+
+    pub(in crate::store) fn version(
+        &self,
+        wait: Wait,
+        tenant: &TenantId,
+    ) -> Result<Option<Version>, StoreError> {
+        self.read(wait, |connection| {
+            let sql =
+                "select tenant_no, write_seq from tenant where name = ?1 and forgotten_at is null";
+            Ok(unit::find(connection, sql, [tenant.as_str()], |row| {
+                Ok(Version {
+                    tenant_no: row.get(0)?,
+                    writes: row.get(1)?,
+                })
+            })?)
         })
     }
 

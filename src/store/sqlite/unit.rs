@@ -77,6 +77,12 @@ impl Effects {
         *self.stats.entry(stat).or_default() += by;
     }
 
+    /// Says that a unit is about to change a tenant: every unit does that names one, so that a tenant's `write_seq`
+    /// tells whether anything of it can have changed.
+    fn touch(&mut self, tenant_no: i64) {
+        self.tenants.entry(tenant_no).or_default();
+    }
+
     /// Counts a write of a tenant, with the passages and words it adds or takes away.
     pub(super) fn tenant(&mut self, tenant_no: i64, passages: i64, words: i64) {
         let delta = self.tenants.entry(tenant_no).or_default();
@@ -173,7 +179,7 @@ impl Effects {
         )?;
         for (tenant_no, delta) in &self.tenants {
             totals.execute(named_params! {
-                ":tenant_no": tenant_no, ":writes": delta.writes, ":passages": delta.passages, ":words": delta.words,
+                ":tenant_no": tenant_no, ":writes": delta.writes.max(1), ":passages": delta.passages, ":words": delta.words,
             })?;
             for (stat, by) in delta.stats.iter().filter(|(_, by)| **by != 0) {
                 let (name, label) = stat.key();
@@ -216,24 +222,33 @@ impl<'a> Unit<'a> {
     }
 
     /// The number of a tenant that is there and not forgotten; without it there is no `what` either.
-    pub(super) fn tenant(&self, tenant: &TenantId, what: &'static str) -> Result<i64, StoreError> {
-        tenant_no(self.connection, tenant)?.ok_or(StoreError::NotFound(what))
+    pub(super) fn tenant(
+        &mut self,
+        tenant: &TenantId,
+        what: &'static str,
+    ) -> Result<i64, StoreError> {
+        let tenant_no = tenant_no(self.connection, tenant)?.ok_or(StoreError::NotFound(what))?;
+        self.effects.touch(tenant_no);
+        Ok(tenant_no)
     }
 
     /// The number of a tenant, which is made if need be.
     pub(super) fn tenant_or_new(
-        &self,
+        &mut self,
         tenant: &TenantId,
         now: Timestamp,
     ) -> Result<i64, StoreError> {
-        if let Some(tenant_no) = tenant_no(self.connection, tenant)? {
-            return Ok(tenant_no);
-        }
-        self.execute(
-            "insert into tenant (name, created_at) values (?1, ?2)",
-            (tenant.as_str(), now.millis()),
-        )?;
-        Ok(self.connection.last_insert_rowid())
+        let tenant_no = if let Some(known) = tenant_no(self.connection, tenant)? {
+            known
+        } else {
+            self.execute(
+                "insert into tenant (name, created_at) values (?1, ?2)",
+                (tenant.as_str(), now.millis()),
+            )?;
+            self.connection.last_insert_rowid()
+        };
+        self.effects.touch(tenant_no);
+        Ok(tenant_no)
     }
 }
 

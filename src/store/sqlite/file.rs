@@ -91,7 +91,7 @@ pub(super) fn read_only_flags() -> OpenFlags {
 pub(super) fn configure_reader(connection: &mut Connection) -> rusqlite::Result<()> {
     keep_statements(connection)?;
     connection.busy_timeout(BUSY_WAIT)?;
-    connection.execute_batch("pragma query_only = 1; pragma cache_size = -2048; pragma mmap_size = 0; pragma temp_store = memory;")
+    connection.execute_batch("pragma query_only = 1; pragma cache_size = -2048; pragma mmap_size = 1073741824; pragma temp_store = memory;")
 }
 
 /// Keeps statements prepared, and their plans as they are. Without the second, this build of SQLite (`STAT4`) plans a

@@ -85,7 +85,8 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Presenter<'a> {
     query: &'a RecallQuery,
-    hits: Vec<(Hit, Fact)>,
+    /// What each says, if the same is to be shown only once.
+    hits: Vec<(Hit, Option<Fact>)>,
 }
 
 impl<'a> Presenter<'a> {
@@ -106,9 +107,12 @@ impl<'a> Presenter<'a> {
 
     /// Takes the next best.
     pub fn offer(&mut self, ranked: &Ranked, found: Found) {
-        let fact = Fact::of(&found);
-        let collapse = self.query.collapse;
-        let same = |(_, known): &&mut (Hit, Fact)| collapse && known.is_same_as(&fact);
+        // Comparing costs more than showing.
+        let fact = self.query.collapse.then(|| Fact::of(&found));
+        let same = |(_, known): &&mut (Hit, Option<Fact>)| match (known, &fact) {
+            (Some(known), Some(fact)) => known.is_same_as(fact),
+            _ => false,
+        };
         if let Some((hit, _)) = self.hits.iter_mut().find(same) {
             hit.duplicate_count += 1;
             if hit.duplicates.len() < NAMED_DUPLICATES {

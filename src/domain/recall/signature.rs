@@ -6,6 +6,8 @@
 //!
 //! **Invariant:** a signature is made of the same terms as the index, by the same function; it holds no text.
 
+use std::sync::Arc;
+
 use crate::domain::recall::question::{has_negation, names_a_place, names_a_time, names_a_version};
 use crate::domain::{ActorType, terms};
 
@@ -37,14 +39,14 @@ pub struct Voice<'a> {
     pub decides: bool,
 }
 
-/// The bytes kept beside a passage.
+/// The bytes kept beside a passage. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signature(Vec<u8>);
+pub struct Signature(Arc<[u8]>);
 
 impl Default for Signature {
     /// Of no text.
     fn default() -> Self {
-        Self(vec![0; HEAD])
+        Self(Arc::new([0; HEAD]))
     }
 }
 
@@ -71,12 +73,12 @@ impl Signature {
         for term in terms {
             bytes.extend(term_hash(term).to_le_bytes());
         }
-        Self(bytes)
+        Self(bytes.into())
     }
 
     /// As the store kept it; none if it is cut off.
-    pub fn stored(bytes: Vec<u8>) -> Option<Self> {
-        (bytes.len() >= HEAD && (bytes.len() - HEAD).is_multiple_of(4)).then_some(Self(bytes))
+    pub fn stored(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() >= HEAD && (bytes.len() - HEAD).is_multiple_of(4)).then(|| Self(bytes.into()))
     }
 
     /// As the store keeps it.
@@ -207,7 +209,7 @@ mod tests {
             &["x y".to_owned()],
         )
         .remove(0);
-        let signature = Signature::stored(chunk.signature.bytes().to_vec()).unwrap();
+        let signature = Signature::stored(chunk.signature.bytes()).unwrap();
         assert_eq!(signature, chunk.signature);
         assert_eq!(signature.words(), chunk.words);
         let hashes: Vec<u32> = chunk.terms.iter().map(|term| term_hash(term)).collect();
@@ -226,9 +228,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_cut_off() {
-        assert_eq!(Signature::stored(vec![0, 0]), None);
-        assert_eq!(Signature::stored(vec![0; 10]), None);
-        assert!(Signature::stored(vec![0; 12]).is_some());
+        assert_eq!(Signature::stored(&[0, 0]), None);
+        assert_eq!(Signature::stored(&[0; 10]), None);
+        assert!(Signature::stored(&[0; 12]).is_some());
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl super::Sqlite {
         self.read(wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
                 None => Ok(ContextFacts::default()),
-                Some(tenant_no) => facts(connection, tenant_no, caller, query, &self.frequencies),
+                Some(tenant_no) => facts(connection, tenant_no, caller, query, &self.kept),
             }
         })
     }
@@ -38,7 +38,7 @@ fn facts(
     tenant_no: i64,
     caller: &Caller,
     query: &ContextQuery,
-    known: &recall::Frequencies,
+    kept: &recall::Kept,
 ) -> Result<ContextFacts, StoreError> {
     let tenant = &caller.tenant;
     let project_no = session::resolve_project(connection, tenant_no, query.project.as_ref())?;
@@ -71,7 +71,7 @@ fn facts(
         handoff::select(connection, caller, tenant_no, &selection, &newest(HANDOFFS))?.items;
     handoffs.truncate(usize::try_from(HANDOFFS).unwrap_or(usize::MAX));
     Ok(ContextFacts {
-        hits: recall::hits(connection, tenant_no, caller, &query.search, known)?,
+        hits: recall::hits(connection, tenant_no, caller, &query.search, kept)?,
         pinned: pinned.items.into_iter().map(|(_, note)| note).collect(),
         standing: decision::standing(connection, tenant_no, tenant, MOST_RECENT)?,
         decisions: decisions

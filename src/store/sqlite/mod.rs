@@ -79,7 +79,7 @@ pub fn schema_version() -> i64 {
 pub struct Sqlite {
     mode: Mode,
     path: PathBuf,
-    frequencies: recall::Frequencies,
+    kept: recall::Kept,
     // Tells other processes that the file is in use, until it is dropped.
     _presence: File,
 }
@@ -124,7 +124,7 @@ impl Sqlite {
         Ok(Self {
             mode,
             path,
-            frequencies: recall::Frequencies::default(),
+            kept: recall::Kept::default(),
             _presence: opened.presence,
         })
     }

@@ -144,7 +144,7 @@ pub(super) fn delete(
         ));
     }
     unit.effects.tenant(tenant_no, -span.count, -words);
-    unit.effects.erased = true;
+    unit.effects.erase(tenant_no);
     Ok(())
 }
 

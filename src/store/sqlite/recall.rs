@@ -23,10 +23,18 @@ mod frequency;
 mod gate;
 mod kind;
 mod pool;
+mod shelf;
 
+use frequency::Frequencies;
 use gate::Gate;
+use shelf::{Look, Shelf};
 
-pub(super) use frequency::Frequencies;
+/// What searches leave for the next ones.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    frequencies: Frequencies,
+    shelf: Shelf,
+}
 
 /// Most rows that a first score looks at. From the ranking study: 1.5 µs a row.
 const MOST_ROWS: i64 = 5_000;
@@ -51,7 +59,7 @@ impl super::Sqlite {
         self.read(wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
                 None => Ok(Vec::new()),
-                Some(tenant_no) => hits(connection, tenant_no, caller, query, &self.frequencies),
+                Some(tenant_no) => hits(connection, tenant_no, caller, query, &self.kept),
             }
         })
     }
@@ -66,7 +74,7 @@ impl super::Sqlite {
             let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
                 return Ok(Vec::new());
             };
-            let pool = pool(connection, tenant_no, caller, query, &self.frequencies)?;
+            let pool = pool(connection, tenant_no, caller, query, &self.kept)?;
             let mut rows = Vec::new();
             for (row, values) in features(query, &pool) {
                 let passage = pool
@@ -87,18 +95,19 @@ fn pool(
     tenant_no: i64,
     caller: &Caller,
     query: &RecallQuery,
-    known: &Frequencies,
+    kept: &Kept,
 ) -> Result<Pool, StoreError> {
     let Some(gate) = Gate::resolve(connection, tenant_no, caller, &query.filter)? else {
         return Ok(Pool::default());
     };
-    let mut pool = statistics(connection, tenant_no, query, known, &gate)?;
-    let candidates = first::first_scores(connection, tenant_no, &query.question, &pool, &gate)?;
+    let look = Look::new(connection, tenant_no, &kept.shelf)?;
+    let mut pool = statistics(look, query, &kept.frequencies, &gate)?;
+    let candidates = first::first_scores(look, &query.question, &pool, &gate)?;
     let of_time = match &query.question.time {
-        Some(time) => pool::of_time(connection, tenant_no, time, &gate)?,
+        Some(time) => pool::of_time(look, time, &gate)?,
         None => Vec::new(),
     };
-    pool.rows = pool::rows(connection, tenant_no, &gate, candidates, &of_time)?;
+    pool.rows = pool::rows(look, &gate, candidates, &of_time)?;
     Ok(pool)
 }
 
@@ -108,9 +117,9 @@ pub(super) fn hits(
     tenant_no: i64,
     caller: &Caller,
     query: &RecallQuery,
-    known: &Frequencies,
+    kept: &Kept,
 ) -> Result<Vec<Hit>, StoreError> {
-    let pool = pool(connection, tenant_no, caller, query, known)?;
+    let pool = pool(connection, tenant_no, caller, query, kept)?;
     let mut presenter = Presenter::new(query);
     for (place, ranked) in rank(query, &pool).iter().enumerate() {
         if !presenter.wants(place) {
@@ -138,12 +147,12 @@ pub(super) fn hits(
 
 /// The tenant's size, the terms to look for, and how many of its passages hold each.
 fn statistics(
-    connection: &Connection,
-    tenant_no: i64,
+    look: Look<'_>,
     query: &RecallQuery,
     known: &Frequencies,
     gate: &Gate,
 ) -> Result<Pool, StoreError> {
+    let (connection, tenant_no) = (look.connection, look.tenant_no);
     let (passages, words, writes) = connection
         .prepare_cached("select passages, words, write_seq from tenant where tenant_no = ?1")?
         .query_row([tenant_no], |row| {
@@ -153,14 +162,12 @@ fn statistics(
     for term in &query.terms {
         let indexed = indexed(tenant_no, &term.term);
         let all = known.of(connection, &indexed, writes)?;
-        found.push((term.clone(), seen(connection, &indexed, all, gate)?));
+        found.push((term.clone(), seen(look, &indexed, all, gate)?));
     }
     let mut spellings = HashMap::new();
     let unknown = found.iter_mut().filter(|(_, frequency)| *frequency == 0);
     for (term, frequency) in unknown.take(MOST_MENDED) {
-        if let Some((mended, count)) =
-            meant(connection, tenant_no, &term.term, gate, &mut spellings)?
-        {
+        if let Some((mended, count)) = meant(look, &term.term, gate, &mut spellings)? {
             *term = QueryTerm {
                 term: mended,
                 weight: term.weight * spelling::MENDED_WEIGHT,
@@ -181,8 +188,7 @@ type Spellings = HashMap<String, Vec<(String, i64)>>;
 
 /// The word of the index that was meant by one that is not in it.
 fn meant(
-    connection: &Connection,
-    tenant_no: i64,
+    look: Look<'_>,
     typed: &str,
     gate: &Gate,
     spellings: &mut Spellings,
@@ -190,14 +196,14 @@ fn meant(
     let mut known = Vec::new();
     for beginning in spelling::beginnings(typed) {
         if !spellings.contains_key(&beginning) {
-            let words = words_from(connection, tenant_no, &beginning)?;
+            let words = words_from(look, &beginning)?;
             spellings.insert(beginning.clone(), words);
         }
         known.extend(spellings.get(&beginning).into_iter().flatten().cloned());
     }
     // A word that only stands where the reader may not look is not known to exist.
     for (word, count) in spelling::closest(typed, known) {
-        let count = seen(connection, &indexed(tenant_no, &word), count, gate)?;
+        let count = seen(look, &indexed(look.tenant_no, &word), count, gate)?;
         if count > 0 {
             return Ok(Some((word, count)));
         }
@@ -206,13 +212,10 @@ fn meant(
 }
 
 /// The words of letters alone that begin so, each with the number of passages that hold it.
-fn words_from(
-    connection: &Connection,
-    tenant_no: i64,
-    beginning: &str,
-) -> Result<Vec<(String, i64)>, StoreError> {
-    let from = indexed(tenant_no, beginning);
-    let mut statement = connection
+fn words_from(look: Look<'_>, beginning: &str) -> Result<Vec<(String, i64)>, StoreError> {
+    let from = indexed(look.tenant_no, beginning);
+    let mut statement = look
+        .connection
         .prepare_cached("select term, doc from term_row where term >= ?1 and term < ?2 limit ?3")?;
     // After the last letter comes the brace; identifiers with digits or joints in this place stand before the first.
     let range = params![format!("{from}a"), format!("{from}{{"), MOST_SPELLINGS];
@@ -231,22 +234,19 @@ fn words_from(
 }
 
 /// How many of the passages with a term the reader may know of: counted if there are few, else judged by the newest.
-fn seen(connection: &Connection, indexed: &str, all: i64, gate: &Gate) -> rusqlite::Result<i64> {
+fn seen(look: Look<'_>, indexed: &str, all: i64, gate: &Gate) -> Result<i64, StoreError> {
     if all == 0 {
         return Ok(0);
     }
-    let mut statement = connection.prepare_cached(
+    let mut statement = look.connection.prepare_cached(
         "select rowid from term_index where term_index match ?1 order by rowid desc limit ?2",
     )?;
-    let mut chunk =
-        connection.prepare_cached("select sensitivity, session_no from chunk where seq = ?1")?;
     let mut rows = statement.query(params![quoted_whole(indexed), SAMPLE])?;
     let (mut sampled, mut seen) = (0, 0);
     while let Some(row) = rows.next()? {
-        let mut found = chunk.query([row.get::<_, i64>(0)?])?;
-        if let Some(row) = found.next()? {
+        if let Some(looked) = look.at(row.get(0)?)? {
             sampled += 1;
-            seen += i64::from(gate.knows(row.get(0)?, row.get(1)?));
+            seen += i64::from(gate.clears(&looked));
         }
     }
     Ok(if sampled == 0 {

@@ -50,6 +50,7 @@ struct TenantDelta {
     writes: i64,
     passages: i64,
     words: i64,
+    erasures: i64,
 }
 
 impl Effects {
@@ -110,6 +111,13 @@ impl Effects {
         });
     }
 
+    /// Says that passages of a tenant were taken out, so that the log has to be emptied, and nothing that was read of
+    /// them before holds any more.
+    pub(super) fn erase(&mut self, tenant_no: i64) {
+        self.erased = true;
+        self.tenants.entry(tenant_no).or_default().erasures += 1;
+    }
+
     /// Adds what another unit changed.
     pub(super) fn merge(&mut self, other: Self) {
         for (stat, by) in other.stats {
@@ -123,6 +131,7 @@ impl Effects {
             sum.writes += delta.writes;
             sum.passages += delta.passages;
             sum.words += delta.words;
+            sum.erasures += delta.erasures;
         }
         self.terms.extend(other.terms);
         self.terms_bytes += other.terms_bytes;
@@ -174,12 +183,14 @@ impl Effects {
              on conflict do update set value = value + excluded.value",
         )?;
         let mut totals = connection.prepare_cached(
-            "update tenant set write_seq = write_seq + :writes, passages = passages + :passages, words = words + :words
+            "update tenant set write_seq = write_seq + :writes, passages = passages + :passages, words = words + :words,
+                 erasures = erasures + :erasures
              where tenant_no = :tenant_no",
         )?;
         for (tenant_no, delta) in &self.tenants {
             totals.execute(named_params! {
                 ":tenant_no": tenant_no, ":writes": delta.writes.max(1), ":passages": delta.passages, ":words": delta.words,
+                ":erasures": delta.erasures,
             })?;
             for (stat, by) in delta.stats.iter().filter(|(_, by)| **by != 0) {
                 let (name, label) = stat.key();

@@ -12,6 +12,7 @@ use rusqlite::{Connection, params};
 
 use super::gate::{Gate, Looked};
 use super::kind::KINDS;
+use super::shelf::Look;
 use super::{MOST_ROWS, float};
 use crate::domain::recall::{Pool, Question, favour, hashes, idf, named_speaker, saturated};
 use crate::store::StoreError;
@@ -29,18 +30,17 @@ const MOST_CANDIDATES: usize = 100;
 /// A chunk is looked at for its length, its speaker and the filters, which costs more than its postings. So they are first
 /// put in the order they would have if all were of the same length, and looked at from the best on.
 pub(super) fn first_scores(
-    connection: &Connection,
-    tenant_no: i64,
+    look: Look<'_>,
     question: &Question,
     pool: &Pool,
     gate: &Gate,
 ) -> Result<Vec<Looked>, StoreError> {
     let scale = Scale::of(pool);
-    let (chunks, all) = listed(connection, tenant_no, gate)?;
-    let mut passing = among(connection, pool, gate, &scale, &chunks)?;
+    let (chunks, all) = listed(look.connection, look.tenant_no, gate)?;
+    let mut passing = among(look, pool, gate, &scale, &chunks)?;
     if !all {
         let known: HashSet<i64> = passing.iter().map(|(_, looked)| looked.seq).collect();
-        let more = from_index(connection, tenant_no, pool, gate, &scale)?;
+        let more = from_index(look, pool, gate, &scale)?;
         passing.extend(
             more.into_iter()
                 .filter(|(_, looked)| !known.contains(&looked.seq)),
@@ -87,8 +87,7 @@ fn score(looked: &Looked, terms: &[u32], scale: &Scale) -> f64 {
 
 /// The best of the rows that the index names for the rare terms.
 fn from_index(
-    connection: &Connection,
-    tenant_no: i64,
+    look: Look<'_>,
     pool: &Pool,
     gate: &Gate,
     scale: &Scale,
@@ -96,16 +95,16 @@ fn from_index(
     let terms = hashes(pool.terms.iter().map(|(term, _)| term.term.as_str()));
     let mut passing: Vec<(f64, Looked)> = Vec::new();
     let mut missing = 0;
-    let rough = roughly(connection, tenant_no, pool, gate, scale)?;
+    let rough = roughly(look.connection, look.tenant_no, pool, gate, scale)?;
     for (at, (_, seq)) in rough.into_iter().enumerate() {
         if at >= LOOKED_AT && passing.len() >= MOST_CANDIDATES {
             break;
         }
-        let Some(looked) = Looked::at(connection, seq)? else {
+        let Some(looked) = look.at(seq)? else {
             missing += 1;
             continue;
         };
-        if gate.passes(&looked) && gate.tagged(connection, &looked)? {
+        if gate.passes(&looked) && gate.tagged(look.connection, &looked)? {
             passing.push((score(&looked, &terms, scale), looked));
         }
     }
@@ -121,7 +120,7 @@ fn from_index(
 
 /// Those of the chunks that hold a term and may be shown, with their scores.
 fn among(
-    connection: &Connection,
+    look: Look<'_>,
     pool: &Pool,
     gate: &Gate,
     scale: &Scale,
@@ -130,11 +129,11 @@ fn among(
     let terms = hashes(pool.terms.iter().map(|(term, _)| term.term.as_str()));
     let mut passing = Vec::new();
     for seq in chunks {
-        let Some(looked) = Looked::at(connection, *seq)? else {
+        let Some(looked) = look.at(*seq)? else {
             continue;
         };
         let score = score(&looked, &terms, scale);
-        if score > 0.0 && gate.passes(&looked) && gate.tagged(connection, &looked)? {
+        if score > 0.0 && gate.passes(&looked) && gate.tagged(look.connection, &looked)? {
             passing.push((score, looked));
         }
         if passing.len() >= 2 * LOOKED_AT {

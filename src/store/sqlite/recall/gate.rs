@@ -138,7 +138,7 @@ fn being_forgotten(connection: &Connection, tenant_no: i64) -> rusqlite::Result<
 }
 
 /// What is known of a chunk without its text.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Looked {
     pub(super) seq: i64,
     pub(super) entity_type: i64,
@@ -148,16 +148,15 @@ pub(super) struct Looked {
     pub(super) ts: i64,
     pub(super) sensitivity: i64,
     pub(super) words: i64,
-    /// Whether its entity begins with it.
+    /// Whether it is the beginning of an event.
     pub(super) opening: bool,
     pub(super) signature: Signature,
 }
 
 impl Looked {
     pub(super) fn at(connection: &Connection, seq: i64) -> Result<Option<Self>, StoreError> {
-        // The first chunk of an event has no id of its own.
         let mut statement = connection.prepare_cached(
-            "select c.entity_type, c.entity_seq, c.session_no, c.project_no, c.ts, c.sensitivity, c.words, c.id is null, s.terms
+            "select c.entity_type, c.entity_seq, c.session_no, c.project_no, c.ts, c.sensitivity, c.words, c.byte_start, s.terms
              from chunk c join signature s on s.seq = c.seq where c.seq = ?1",
         )?;
         let mut rows = statement.query([seq])?;
@@ -165,19 +164,21 @@ impl Looked {
             return Ok(None);
         };
         // A damaged one is as good as none; a search is not the place to fail for it.
-        let Some(signature) = Signature::stored(row.get(8)?) else {
+        let signature = Signature::stored(row.get_ref(8)?.as_blob().unwrap_or_default());
+        let Some(signature) = signature else {
             return Ok(None);
         };
+        let entity_type = row.get(0)?;
         Ok(Some(Self {
             seq,
-            entity_type: row.get(0)?,
+            entity_type,
             entity_seq: row.get(1)?,
             session_no: row.get(2)?,
             project_no: row.get(3)?,
             ts: row.get(4)?,
             sensitivity: row.get(5)?,
             words: row.get(6)?,
-            opening: row.get(7)?,
+            opening: entity_type == EntityType::Event.code() && row.get::<_, i64>(7)? == 0,
             signature,
         }))
     }

@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, params};
 
 use super::gate::{Gate, Looked};
 use super::kind::KINDS;
+use super::shelf::Look;
 use crate::domain::recall::{Row, TimeRange};
 use crate::domain::{EntityType, Timestamp};
 use crate::store::StoreError;
@@ -36,15 +37,13 @@ const MOST_SUCCESSORS: usize = 200;
 
 /// The pool of the candidates, best first, and of the chunks of a time.
 pub(super) fn rows(
-    connection: &Connection,
-    tenant_no: i64,
+    look: Look<'_>,
     gate: &Gate,
     candidates: Vec<Looked>,
     of_time: &[i64],
 ) -> Result<Vec<Row>, StoreError> {
     let mut pool = Building {
-        connection,
-        tenant_no,
+        look,
         gate,
         rows: Vec::with_capacity(candidates.len() * 4),
         of_chunk: HashMap::new(),
@@ -66,8 +65,7 @@ pub(super) fn rows(
 
 /// The first passages of the newest memories of a time that may be shown, of each type by itself.
 pub(super) fn of_time(
-    connection: &Connection,
-    tenant_no: i64,
+    look: Look<'_>,
     time: &TimeRange,
     gate: &Gate,
 ) -> Result<Vec<i64>, StoreError> {
@@ -82,11 +80,11 @@ pub(super) fn of_time(
             _ => MOST_OTHERS,
         };
         let before = found.len();
-        kind.each(connection, tenant_no, gate, range, |seq, _| {
-            if let Some(looked) = Looked::at(connection, seq)?
+        kind.each(look.connection, look.tenant_no, gate, range, |seq, _| {
+            if let Some(looked) = look.at(seq)?
                 && looked.ts < range.1
                 && gate.passes(&looked)
-                && gate.tagged(connection, &looked)?
+                && gate.tagged(look.connection, &looked)?
             {
                 found.push(seq);
             }
@@ -106,8 +104,7 @@ struct EventRow {
 }
 
 struct Building<'a> {
-    connection: &'a Connection,
-    tenant_no: i64,
+    look: Look<'a>,
     gate: &'a Gate,
     rows: Vec<Row>,
     of_chunk: HashMap<i64, usize>,
@@ -124,19 +121,19 @@ impl Building<'_> {
         if settled {
             return Ok(known);
         }
-        let Some(looked) = Looked::at(self.connection, chunk)? else {
+        let Some(looked) = self.look.at(chunk)? else {
             return Ok(None);
         };
         match known.and_then(|place| self.rows.get_mut(place)) {
             Some(row) => {
                 row.shown =
-                    self.gate.passes(&looked) && self.gate.tagged(self.connection, &looked)?;
+                    self.gate.passes(&looked) && self.gate.tagged(self.look.connection, &looked)?;
                 Ok(known)
             }
             None if self.gate.clears(&looked) => {
                 let passes = shown
                     && self.gate.passes(&looked)
-                    && self.gate.tagged(self.connection, &looked)?;
+                    && self.gate.tagged(self.look.connection, &looked)?;
                 self.put(looked, passes).map(Some)
             }
             None => Ok(None),
@@ -167,7 +164,7 @@ impl Building<'_> {
         if let Some(known) = self.events.get(&seq) {
             return Ok(Some(*known));
         }
-        let mut statement = self.connection.prepare_cached(
+        let mut statement = self.look.connection.prepare_cached(
             "select session_no, ts, chunk_first, chunk_count from event where seq = ?1",
         )?;
         let event = statement
@@ -248,10 +245,10 @@ impl Building<'_> {
         let mut found = Vec::with_capacity(AROUND);
         let mut passed_over = 0;
         for part in [same, other] {
-            let mut statement = self.connection.prepare_cached(&format!(
+            let mut statement = self.look.connection.prepare_cached(&format!(
                 "select seq, sensitivity from event where tenant_no = ?1 and session_no = ?2 and {part} limit {MOST_PASSED_OVER}"
             ))?;
-            let at = params![self.tenant_no, event.session_no, event.ts, seq];
+            let at = params![self.look.tenant_no, event.session_no, event.ts, seq];
             let mut rows = statement.query(at)?;
             while found.len() < AROUND
                 && passed_over < MOST_PASSED_OVER
@@ -278,7 +275,7 @@ impl Building<'_> {
             };
             let sql = "select s.seq, s.chunk_first from decision d join decision s on s.tenant_no = d.tenant_no and s.id = d.superseded_by
                  where d.seq = ?1";
-            let found = find(self.connection, sql, [seq], |row| {
+            let found = find(self.look.connection, sql, [seq], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
             })?;
             let Some((successor, chunk)) = found else {

@@ -1,0 +1,90 @@
+//! What is known of passages without their texts, kept between searches.
+//!
+//! A search looks at a thousand passages for their lengths and terms, two look-ups each, and most of them were looked at
+//! by the search before. A passage is never changed, it can only be taken out, and then its number may be given to another
+//! one. So what was read stays true for as long as the tenant's count of erasures stands still, in the reader's own
+//! snapshot and whichever process erased.
+//!
+//! **Invariant:** what is kept was read at the count of erasures that it is asked for at, of the same tenant.
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use rusqlite::Connection;
+
+use super::gate::Looked;
+use crate::store::StoreError;
+
+/// Room for what is kept, in bytes: about 80,000 passages of 40 words.
+const KEPT_BYTES: u64 = 24 * 1024 * 1024;
+/// About how many that are.
+const KEPT: usize = 80_000;
+/// A passage and its place in the cache, without its signature.
+const ENTRY_BYTES: usize = 160;
+
+/// The passages looked at last.
+#[derive(Debug)]
+pub(in crate::store::sqlite) struct Shelf(Cache<Key, Kept, ByBytes>);
+
+/// Tenant and passage.
+type Key = (i64, i64);
+
+/// The count of erasures at which it was read, and what was read.
+type Kept = (i64, Looked);
+
+#[derive(Debug, Clone)]
+struct ByBytes;
+
+impl Weighter<Key, Kept> for ByBytes {
+    fn weight(&self, _: &Key, (_, looked): &Kept) -> u64 {
+        u64::try_from(ENTRY_BYTES + looked.signature.bytes().len()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self(Cache::with_weighter(KEPT, KEPT_BYTES, ByBytes))
+    }
+}
+
+/// One search's way to what is known of passages.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) tenant_no: i64,
+    erasures: i64,
+    shelf: &'a Shelf,
+}
+
+impl<'a> Look<'a> {
+    /// In the snapshot of this connection.
+    pub(super) fn new(
+        connection: &'a Connection,
+        tenant_no: i64,
+        shelf: &'a Shelf,
+    ) -> rusqlite::Result<Self> {
+        let erasures = connection
+            .prepare_cached("select erasures from tenant where tenant_no = ?1")?
+            .query_row([tenant_no], |row| row.get(0))?;
+        Ok(Self {
+            connection,
+            tenant_no,
+            erasures,
+            shelf,
+        })
+    }
+
+    /// What is known of a passage of the tenant.
+    pub(super) fn at(&self, seq: i64) -> Result<Option<Looked>, StoreError> {
+        let key = (self.tenant_no, seq);
+        if let Some((erasures, looked)) = self.shelf.0.get(&key)
+            && erasures == self.erasures
+        {
+            return Ok(Some(looked));
+        }
+        let looked = Looked::at(self.connection, seq)?;
+        if let Some(looked) = &looked {
+            self.shelf.0.insert(key, (self.erasures, looked.clone()));
+        }
+        Ok(looked)
+    }
+}

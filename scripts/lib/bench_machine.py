@@ -20,6 +20,7 @@ def describe(folder):
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
     version = re.search(r"wrk\s+(\S+)", wrk.stdout + wrk.stderr)
     return {
+        "date": time.strftime("%Y-%m-%d"),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),

@@ -61,7 +61,7 @@ def health(bench):
 
 
 def disk(bench):
-    """Measured whenever the store has grown."""
+    """Measured whenever the store has grown, before the handoffs that belong to its events."""
     bench.stored(bench.large)
 
 
@@ -72,13 +72,14 @@ def start_large(bench):
         store.end()
         store.start()
         times.append(store.first_answer_ms)
-    bench.report.figure("start-large", statistics.median(times), f"longest {max(times):.1f}; {bench_reads.held(store)}", times)
+    note = f"longest {max(times):.1f}; {store.events_counted():,} events"
+    bench.report.figure("start-large", statistics.median(times), note, times)
 
 
 def reads_beside_writes(bench):
     store = bench.stored(bench.large)
     file = bench.write("reads", reads(bench, store))
-    beside_writes, beside_health = [], []
+    beside_writes, beside_health, writes = [], [], []
 
     def read():
         return bench.load("/", READERS, "requests", file, threads=1)
@@ -88,6 +89,7 @@ def reads_beside_writes(bench):
         before = store.events_counted()
         with bench.wrk.beside(store.port, "/api/v1/events", CONNECTIONS, "event", bench.texts) as writers:
             beside_writes.append(read())
+        writes.append(writers.load.per_s)
         check_stored("/api/v1/events", bench.settled_events() - before, writers.load.requests, CONNECTIONS)
 
     def theirs():
@@ -98,7 +100,7 @@ def reads_beside_writes(bench):
     alternate(bench.rounds, ours, theirs)
     bench.report.loads("reads-beside-writes", beside_writes, READERS)
     bench.report.loads("reads-beside-health", beside_health, READERS)
-    note = f"{READERS} connections of reads; {bench_reads.held(store)}"
+    note = f"{READERS} connections of reads, {statistics.median(writes):,.0f} writes/s; {bench_reads.held(store)}"
     bench.report.ratio(
         "reads-beside-writes", [run.p99_ms for run in beside_writes], [run.p99_ms for run in beside_health], note)
 
@@ -143,8 +145,8 @@ def hook_command(binary, db, source, number):
 
     session = ["--db", str(db), "--session", f"hook-{number}"]
     if number % 2 == 0:
-        return [str(binary), "record", *session, "--actor", "hook", text(bench_text.EVENT_WORDS)]
-    fields = [part for field in bench_text.FIELDS for part in (f"--{field}", text(bench_text.FIELD_WORDS))]
+        return [str(binary), "record", *session, "--actor", "hook", "--", text(bench_text.EVENT_WORDS)]
+    fields = [f"--{field}={text(bench_text.FIELD_WORDS)}" for field in bench_text.FIELDS]
     return [str(binary), "handoff", *session, "--with-whom", "Ada", *fields]
 
 
@@ -155,20 +157,21 @@ def memory_loaded(bench):
     bench.report.figure("memory-loaded", machine.anonymous_bytes(store.process.pid) / 1e6, note)
 
 
-# A fresh server, and one with everything in it.
+# A fresh server.
 FRESH = [
     Measure("start-empty", start_empty, "start on a fresh file"),
     Measure("memory-idle", memory_idle, "memory on a fresh file"),
     Measure("health", health, "GET /health"),
 ]
-# What restarts the process comes before what fills its memory.
+# One that holds everything. What restarts the process comes after what its memory is measured with.
 LOADED = [
-    Measure("disk", disk, "disk of the large store"),
-    Measure("start-large", start_large, "start on the large store"),
-]
-BESIDE = [
     Measure("reads-beside-writes", reads_beside_writes, "a quarter each wake-ups, lists, events by id and searches, beside writers"),
     Measure("hook", hook, "commands that write to the file of a busy server"),
     Measure("memory-loaded", memory_loaded, "memory after all of this"),
+    Measure("disk", disk, "disk of the large store"),
+    Measure("start-large", start_large, "start on the large store"),
 ]
-TITLES = {"reads-beside-health": "the same reads beside readers of /health"}
+TITLES = {
+    "reads-beside-health": "the same reads beside readers of /health",
+    **{f"recall-{size}-alone": "the same, one at a time" for size in ("10k", "100k", "1m")},
+}

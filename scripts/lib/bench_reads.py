@@ -6,7 +6,7 @@ import urllib.parse
 
 import bench_machine as machine
 import bench_text
-from bench_run import CONNECTIONS, LARGE, MIDDLE, SMALL, Measure
+from bench_run import CONNECTIONS, LARGE, MIDDLE, SMALL, Measure, alternate
 from bench_store import Trickle
 from server import Failure
 
@@ -24,24 +24,34 @@ def wake_up_paths():
         yield f"/api/v1/wake-up?{urllib.parse.urlencode(query)}"
 
 
-def wake_up(bench, events=SMALL, name="wake-up"):
-    store = bench.stored(events)
+def wake_up(bench):
+    store = bench.stored(SMALL)
+    runs = [woken(bench, store) for _ in range(bench.rounds)]
+    bench.report.loads("wake-up", runs, CONNECTIONS)
+    bench.rate("wake-up-rate", runs, held(store))
+
+
+def wake_up_large(bench):
+    """In turn with a small store, since the machine may have changed since that was measured alone."""
+    store, large, small = bench.stored(bench.large), [], []
+    with bench.aside(SMALL) as other:
+        alternate(bench.rounds, lambda: large.append(woken(bench, store)), lambda: small.append(woken(bench, other)))
+    bench.report.loads("wake-up-large", large, CONNECTIONS)
+    bench.rate("wake-up-large-rate", large, held(store))
+    bench.report.ratio("wake-up-growth", [run.per_s for run in small], [run.per_s for run in large], held(store))
+
+
+def woken(bench, store):
+    """One round, with one write a second beside it."""
     paths = list(wake_up_paths())
     for path in paths:
         if store.client().get(path)["first_session"]:
             raise Failure(f"{path} knows of no session")
-    file = bench.write(name, (f"GET {path}" for path in paths))
-    with Trickle(store):
-        runs = bench.loads(name, "/", CONNECTIONS, "requests", file)
-    bench.rate(f"{name}-rate", runs, held(store))
-    return runs
-
-
-def wake_up_large(bench):
-    runs = wake_up(bench, bench.large, "wake-up-large")
-    small = bench.report.rates["wake-up"]["per_s"]
-    rounds = [small / run.per_s for run in runs]
-    bench.report.figure("wake-up-growth", statistics.median(rounds), held(bench.running), rounds)
+    file = bench.write("wake-up", (f"GET {path}" for path in paths))
+    with bench.switched(store):
+        bench.quiet()
+        with Trickle(store):
+            return bench.load("/", CONNECTIONS, "requests", file)
 
 
 def posts(path, bodies):
@@ -72,25 +82,28 @@ def held(store):
     return f"{store.events:,} events, {store.handoffs:,} handoffs"
 
 
-def scrape(bench, events=FEW_EVENTS, name="scrape"):
-    """As Prometheus does it: over one connection, and it takes gzip."""
-    store = bench.stored(events)
-    client, rounds = store.client(), []
-    for _ in range(bench.rounds):
-        before = machine.cpu_s(store.process.pid)
-        for _ in range(SCRAPES):
-            got = client.call("GET", "/metrics/prometheus", headers={"Accept-Encoding": "gzip"})
-        rounds.append(1000 * (machine.cpu_s(store.process.pid) - before) / SCRAPES)
-    packed = got.headers.get("Content-Encoding") or "not compressed"
-    size = len(client.call("GET", "/metrics/prometheus").body) / 1000
-    bench.report.figure(f"{name}-cpu", statistics.median(rounds), f"{held(store)}; {size:.0f} kB, {packed}", rounds)
+def scrape(bench):
+    store = bench.stored(FEW_EVENTS)
+    rounds = [scraped(store) for _ in range(bench.rounds)]
+    size = len(store.client().call("GET", "/metrics/prometheus").body) / 1000
+    bench.report.figure("scrape-cpu", statistics.median(rounds), f"{held(store)}; {size:.0f} kB", rounds)
 
 
 def scrape_large(bench):
-    scrape(bench, bench.large, "scrape-large")
-    small = bench.report.figures["scrape-cpu"]["value"]
-    rounds = [one / small for one in bench.report.figures["scrape-large-cpu"]["rounds"]]
-    bench.report.figure("scrape-growth", statistics.median(rounds), held(bench.running), rounds)
+    """In turn with a small store, as for wake-ups."""
+    store, large, small = bench.stored(bench.large), [], []
+    with bench.aside(FEW_EVENTS) as other:
+        alternate(bench.rounds, lambda: large.append(scraped(store)), lambda: small.append(scraped(other)))
+    bench.report.figure("scrape-large-cpu", statistics.median(large), held(store), large)
+    bench.report.ratio("scrape-growth", large, small, held(store))
+
+
+def scraped(store):
+    """Milliseconds of processor time for one, as Prometheus does it: over one connection, and it takes gzip."""
+    client, before = store.client(), machine.cpu_s(store.process.pid)
+    for _ in range(SCRAPES):
+        client.call("GET", "/metrics/prometheus", headers={"Accept-Encoding": "gzip"})
+    return 1000 * (machine.cpu_s(store.process.pid) - before) / SCRAPES
 
 
 def over(events, measure, name):
@@ -105,6 +118,6 @@ MEASURES = [
         for short, events in (("10k", SMALL), ("100k", MIDDLE), ("1m", LARGE))
         for name, run in (("context", context), ("recall", recall))
     ),
-    Measure("wake-up-large", wake_up_large, "GET /api/v1/wake-up over the large store, likewise", after="wake-up"),
-    Measure("scrape-large", scrape_large, "GET /metrics/prometheus over the large store", after="scrape"),
+    Measure("wake-up-large", wake_up_large, "GET /api/v1/wake-up over the large store, likewise"),
+    Measure("scrape-large", scrape_large, "GET /metrics/prometheus over the large store"),
 ]

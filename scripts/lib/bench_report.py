@@ -29,7 +29,7 @@ class Report:
         """Each round has its own ratio, so that a slow minute of the machine hurts both sides."""
         rounds = [one / other for one, other in zip(ours, theirs, strict=True)]
         self.figure(name, statistics.median(rounds), note, rounds)
-        if bench_rows.ROWS[name].unit == "of":
+        if bench_rows.ROWS[name].unit == bench_rows.OF_CEILING:
             self.ceilings[name] = {**self.ceilings.get(name, {}), "per_s": statistics.median(theirs)}
 
     def disk(self, size, events):
@@ -108,8 +108,8 @@ class Report:
         lines = ["| | measured | pass | goal |", "|---|---|---|---|"]
         for row in [*bench_rows.RATIOS, *bench_rows.FIGURES]:
             if found := self.figures.get(row.name):
-                missed = " (missed)" if found["verdict"] == "MISSED" else ""
-                lines.append(f"| {row.title} | {number(found['value'])} {row.unit}{missed} | {line(row, row.passes)} | {line(row, row.goal)} |")
+                value = f"{number(found['value'])} {row.unit}".strip() + (" (missed)" if found["verdict"] == "MISSED" else "")
+                lines.append(f"| {row.title} | {value} | {line(row, row.passes)} | {line(row, row.goal)} |")
         return "\n".join([machine_line(about), "", *lines])
 
 

@@ -1,5 +1,6 @@
 """What the measures of scripts/bench share: the servers, the load generator, the report, and counting what was stored."""
 
+import contextlib
 import statistics
 import sys
 import time
@@ -27,10 +28,10 @@ IN_FLIGHT = ("agent_memory_http_requests_in_flight", "")
 
 
 class Measure:
-    """One entry of `--only`. `events` is the store it is made over, `after` a measure that it compares itself with."""
+    """One entry of `--only`; `events` is how many the large store must be allowed to have."""
 
-    def __init__(self, name, run, title, events=0, after=None):
-        self.name, self.run, self.title, self.events, self.after = name, run, title, events, after
+    def __init__(self, name, run, title, events=0):
+        self.name, self.run, self.title, self.events = name, run, title, events
 
 
 class Bench:
@@ -56,11 +57,15 @@ class Bench:
         path.write_text("\n".join(lines) + "\n")
         return path
 
+    def store(self, name):
+        """The server on this file, which may not run yet."""
+        if name not in self.stores:
+            self.stores[name] = bench_store.Store(self.binary, self.folder / f"{name}.db", self.words, stamp)
+        return self.stores[name]
+
     def on(self, name):
-        """The server on this file; one that runs on another is ended, so that two never compete."""
-        store = self.stores.get(name)
-        if store is None:
-            store = self.stores[name] = bench_store.Store(self.binary, self.folder / f"{name}.db", self.words, stamp)
+        """The running server on this file; one that runs on another is ended."""
+        store = self.store(name)
         if self.running is not store:
             if self.running:
                 self.running.end()
@@ -74,12 +79,28 @@ class Bench:
         per_s = store.grow(events)
         if per_s:
             stamp(f"  {events:,} events stored, {per_s:,.0f} a second")
-            # Before the handoffs that belong to them, and with the log written back.
-            store.end()
-            self.report.disk(machine.file_bytes(store.db), store.events)
-            store.start()
+            self.report.disk(machine.database_bytes(store.db), store.events)
             store.grow_handoffs()
         return store
+
+    @contextlib.contextmanager
+    def aside(self, events):
+        """A small store beside the large one, to measure them in turn; whoever is not measured is idle."""
+        store = self.store(f"aside-{events}")
+        with store:
+            store.grow(events)
+            store.grow_handoffs()
+            yield store
+            store.end()
+
+    @contextlib.contextmanager
+    def switched(self, store):
+        """Measures this server in the block."""
+        before, self.running = self.running, store
+        try:
+            yield
+        finally:
+            self.running = before
 
     def quiet(self):
         """Waits until the requests are answered that wrk left behind: two runs at once may be more than is admitted."""

@@ -46,14 +46,34 @@ const CJK: &str = "今日は港の水位計をすべて点検しました。三�
 系统会通知港务长。我们昨天决定把备份保存在第二块硬盘上，因为网络在风暴中经常断开。항구의 수위계는 십 분마다 값을 기록하고, \
 세 번 연속으로 값이 없으면 담당자에게 알립니다. 어제 우리는 백업을 두 번째 디스크에 두기로 했습니다.";
 
-/// Each kind of text, with its name.
-pub(crate) fn kinds() -> anyhow::Result<Vec<(&'static str, Vec<String>)>> {
-    Ok(vec![
-        ("English", prose()?),
-        ("code", vec![CODE.to_owned()]),
-        ("CJK", vec![CJK.to_owned()]),
-        ("with secrets", with_secrets()?),
-    ])
+/// A kind of text: its name and some of it.
+pub(crate) type Kind = (&'static str, Vec<String>);
+
+pub(crate) fn english() -> anyhow::Result<Kind> {
+    Ok(("English", prose()?))
+}
+
+pub(crate) fn code() -> Kind {
+    ("code", vec![CODE.to_owned()])
+}
+
+pub(crate) fn cjk() -> Kind {
+    ("CJK", vec![CJK.to_owned()])
+}
+
+/// English, every third text with a secret in it. They are put together here, so that no scanner takes them for real.
+pub(crate) fn secrets() -> anyhow::Result<Kind> {
+    let run = "a1B2c3D4e5";
+    let secrets = [
+        format!("sk-{}-{}", "ant-api03", run.repeat(9)),
+        format!("gh{}_{}", "p", run.repeat(4)),
+        format!("Authorization: {} {}", "Bearer", run.repeat(3)),
+    ];
+    let mut texts = prose()?;
+    for (text, secret) in texts.iter_mut().step_by(3).zip(secrets.iter().cycle()) {
+        text.push_str(&format!(" The key is {secret}, do not lose it."));
+    }
+    Ok(("with secrets", texts))
 }
 
 pub(crate) fn bytes(texts: &[String]) -> anyhow::Result<u64> {
@@ -74,21 +94,6 @@ pub(crate) fn prose() -> anyhow::Result<Vec<String>> {
             .and_then(Value::as_str);
         let usual = text.filter(|text| text.len() < LONGEST && redact::redact(text).is_clean());
         texts.extend(usual.map(str::to_owned));
-    }
-    Ok(texts)
-}
-
-/// The same, every third text with a secret in it. They are put together here, so that no scanner takes them for real.
-fn with_secrets() -> anyhow::Result<Vec<String>> {
-    let run = "a1B2c3D4e5";
-    let secrets = [
-        format!("sk-{}-{}", "ant-api03", run.repeat(9)),
-        format!("gh{}_{}", "p", run.repeat(4)),
-        format!("Authorization: {} {}", "Bearer", run.repeat(3)),
-    ];
-    let mut texts = prose()?;
-    for (text, secret) in texts.iter_mut().step_by(3).zip(secrets.iter().cycle()) {
-        text.push_str(&format!(" The key is {secret}, do not lose it."));
     }
     Ok(texts)
 }

@@ -76,4 +76,3 @@ FIGURES = [
     less("fsync", "fsync of the same", "ms"),
 ]
 ROWS = {row.name: row for row in [*RATIOS, *FIGURES]}
-RATIO_NAMES = {row.name for row in RATIOS}

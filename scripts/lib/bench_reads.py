@@ -26,7 +26,7 @@ def wake_up_paths():
 
 def wake_up(bench):
     store = bench.stored(SMALL)
-    runs = [woken(bench, store) for _ in range(bench.rounds)]
+    runs = [woken(bench, store) for _ in range(bench.plain_rounds)]
     bench.report.loads("wake-up", runs, CONNECTIONS)
     bench.rate("wake-up-rate", runs, held(store))
 
@@ -84,7 +84,7 @@ def held(store):
 
 def scrape(bench):
     store = bench.stored(FEW_EVENTS)
-    rounds = [scraped(store) for _ in range(bench.rounds)]
+    rounds = [scraped(store) for _ in range(bench.plain_rounds)]
     size = len(store.client().call("GET", "/metrics/prometheus").body) / 1000
     bench.report.figure("scrape-cpu", statistics.median(rounds), f"{held(store)}; {size:.0f} kB", rounds)
 

@@ -16,6 +16,7 @@ from server import Failure
 
 # The older system's published figures were taken with 16 connections; 64 shows what larger groups give.
 CONNECTIONS, MANY_CONNECTIONS = 16, 64
+ROUNDS, QUICK_ROUNDS = 3, 2
 SMALL, MIDDLE, LARGE = 10_000, 100_000, 1_000_000
 # Different texts for the writes of wrk and of the raw SQLite, used again and again with a new identifier.
 TEXTS = 20_000
@@ -37,8 +38,10 @@ class Measure:
 class Bench:
     """One run of scripts/bench."""
 
-    def __init__(self, folder, seconds, rounds, large):
-        self.folder, self.seconds, self.rounds, self.large = folder, seconds, rounds, large
+    def __init__(self, folder, seconds, quick, large):
+        self.folder, self.seconds, self.large = folder, seconds, large
+        # Of what is measured in turn with something else, and of what is measured alone.
+        self.rounds, self.plain_rounds = ROUNDS, QUICK_ROUNDS if quick else ROUNDS
         self.wrk, self.report = bench_wrk.Wrk(), bench_report.Report()
         self.binary, self.ceilings = server.build(), ceilings.build()
         self.words = bench_text.vocabulary()
@@ -124,7 +127,7 @@ class Bench:
     def loads(self, name, path, connections, what="get", file="", threads=bench_wrk.THREADS):
         """Some rounds of that, in the report under this name."""
         runs = []
-        for _ in range(self.rounds):
+        for _ in range(self.plain_rounds):
             self.quiet()
             runs.append(self.load(path, connections, what, file, threads))
         self.report.loads(name, runs, connections)

@@ -2,8 +2,9 @@
 
 Words come as often as in a natural language (Zipf's law with exponent 1: the word of rank r is drawn with a chance of
 about 1/r), and a session keeps to a topic, so that its rare words come again. The frequent words are those of the
-project's history; behind them stand made-up words, identifiers and paths, as a coding project has them. Each text ends
-with an identifier that was never seen before: a commit, an id, a port.
+project's history; behind them stand made-up words, identifiers and paths, as a coding project has them. With its space a
+word takes 6.2 bytes; in the histories of tests/data it is 5.7. Each text ends with an identifier that was never seen
+before: a commit, an id, a port.
 """
 
 import collections
@@ -67,10 +68,10 @@ def vocabulary():
     counted = collections.Counter(word for text in texts for word in WORD.findall(text.lower()))
     words = dict.fromkeys(word for word, _ in counted.most_common())
     dice = random.Random(0)
-    syllables = [consonant + vowel for consonant in "bcdfghklmnprstvw" for vowel in ("a", "e", "i", "o", "u", "ar", "en", "il")]
+    syllables = [consonant + vowel for consonant in "bcdfghklmnprstvw" for vowel in ("a", "e", "i", "o", "u", "an", "or")]
 
     def made():
-        return "".join(dice.choices(syllables, k=dice.choice((2, 2, 3, 3, 4))))
+        return "".join(dice.choices(syllables, k=dice.choice((1, 2, 2, 3))))
 
     names = (
         lambda: f"src/{made()}/{made()}.rs", lambda: f"{made()}_{made()}", lambda: f"{made().title()}{made().title()}",

@@ -45,7 +45,7 @@ def events(bench, name, connections):
 
 def batch(bench):
     grown(bench)
-    runs = [bench.counted("/api/v1/events/batch", CONNECTIONS, "batch", BATCH_EVENTS)[0] for _ in range(bench.rounds)]
+    runs = [bench.counted("/api/v1/events/batch", CONNECTIONS, "batch", BATCH_EVENTS)[0] for _ in range(bench.plain_rounds)]
     bench.report.loads("batch", runs, CONNECTIONS)
     bench.rate("batch-rate", runs, each=BATCH_EVENTS)
 

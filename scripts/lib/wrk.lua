@@ -90,8 +90,6 @@ function init(args)
    math.randomseed(tonumber(seed) * 1000 + number)
    read(file)
    if what == "requests" then
-      -- Where wrk listens is in `wrk.headers` once its own init ran, which this one replaced.
-      wrk.headers["Host"] = wrk.headers["Host"] or (wrk.host .. ":" .. wrk.port)
       in_turn()
       return
    end

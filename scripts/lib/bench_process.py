@@ -127,7 +127,7 @@ def hook(bench):
         for number in range(COMMANDS):
             command = hook_command(bench.binary, store.db, source, number)
             began = time.perf_counter()
-            done = subprocess.run(command, capture_output=True, text=True, env=server.clean_env(), check=False)
+            done = run(command)
             times.append(1000 * (time.perf_counter() - began))
             if done.returncode:
                 raise Failure(f"{' '.join(command[:6])} … ended with status {done.returncode}: {done.stderr}")
@@ -137,6 +137,14 @@ def hook(bench):
     times.sort()
     note = f"of {COMMANDS}, p50 {statistics.median(times):.1f}, longest {times[-1]:.1f}; {writers.load.per_s:,.0f} events/s beside it"
     bench.report.figure("hook-p99", times[COMMANDS * 99 // 100 - 1], note)
+
+
+def run(command):
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, env=server.clean_env(), timeout=server.REQUEST_LIMIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{' '.join(command[:6])} … did not end within {server.REQUEST_LIMIT_S} s") from None
 
 
 def hook_command(binary, db, source, number):

@@ -104,12 +104,14 @@ class Report:
             print(f"  {name:20} {ceiling['per_s']:9,.0f}{extra}")
 
     def markdown(self, about):
-        """The table of the README."""
-        lines = ["| | measured | pass | goal |", "|---|---|---|---|"]
+        """The table of the README; a load has its p99 and its processor time beside it."""
+        lines = ["| | measured | pass | goal | p99 | CPU a request |", "|---|---|---|---|---|---|"]
         for row in [*bench_rows.RATIOS, *bench_rows.FIGURES]:
             if found := self.figures.get(row.name):
                 value = f"{number(found['value'])} {row.unit}".strip() + (" (missed)" if found["verdict"] == "MISSED" else "")
-                lines.append(f"| {row.title} | {value} | {line(row, row.passes)} | {line(row, row.goal)} |")
+                load = self.rates.get(row.name.removesuffix("-rate")) if row.name.endswith("-rate") else None
+                beside = f"{number(load['p99_ms'])} ms | {number(load['cpu_us'])} µs" if load else "|"
+                lines.append(f"| {row.title} | {value} | {line(row, row.passes)} | {line(row, row.goal)} | {beside} |")
         return "\n".join([machine_line(about), "", *lines])
 
 

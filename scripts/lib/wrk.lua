@@ -32,14 +32,12 @@ local function text()
    return lines[math.random(#lines)] .. string.format(" %08x", math.random(0, 0x7fffffff))
 end
 
-local function session()
-   return session_prefix .. math.floor(sent / EVENTS_PER_SESSION)
-end
-
 local body = {}
 
 function body.event()
-   return '{"session_id":"' .. session() .. '","channel":"team","actor":{"type":"agent","id":"bench"},"kind":"message",'
+   sent = sent + 1
+   local session = session_prefix .. math.floor(sent / EVENTS_PER_SESSION)
+   return '{"session_id":"' .. session .. '","channel":"team","actor":{"type":"agent","id":"bench"},"kind":"message",'
       .. '"content":{"text":"' .. text() .. '"}}'
 end
 
@@ -52,6 +50,7 @@ function body.batch()
 end
 
 function body.handoff()
+   sent = sent + 1
    local fields = { '{"session_id":"' .. session_prefix .. sent .. '","with_whom":"Ada"' }
    for _, field in ipairs(FIELDS) do
       fields[#fields + 1] = '"' .. field .. '":"' .. text() .. '"'
@@ -101,7 +100,6 @@ function init(args)
    end
    local make = body[what]
    function request()
-      sent = sent + 1
       return wrk.format(nil, nil, nil, make())
    end
 end

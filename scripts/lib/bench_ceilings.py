@@ -45,15 +45,15 @@ class Constant(server.Server):
             time.sleep(0.02)
 
 
-def raw_sqlite(binary, file, words, group, seconds, rows):
+def raw_sqlite(binary, file, texts, group, seconds, rows):
     """The same statements as an event write, `group` events a commit, on a file that holds at least `rows` before."""
     return report(
-        [binary, "sqlite", "--group", group, "--seconds", seconds, "--file", file, "--words", words, "--rows", rows], seconds
+        [binary, "sqlite", "--group", group, "--seconds", seconds, "--file", file, "--texts", texts, "--rows", rows], seconds
     )
 
 
-def fsync(binary, file, seconds):
-    return report([binary, "fsync", "--file", file, "--seconds", seconds], seconds)
+def sync(binary, file, seconds, pages):
+    return report([binary, "sync", "--file", file, "--seconds", seconds, "--pages", round(pages)], seconds)
 
 
 def report(command, seconds):

@@ -20,6 +20,7 @@ def describe(folder):
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
     version = re.search(r"wrk\s+(\S+)", wrk.stdout + wrk.stderr)
     return {
+        "date": time.strftime("%Y-%m-%d"),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
@@ -89,19 +90,25 @@ def spent_s():
 
 
 def commits(db):
-    """How many transactions were committed, modulo 2^32: iChange in the header of the file's WAL index.
+    """How many transactions were committed, modulo 2^32: iChange. So the size of a group is known without the server."""
+    return wal_index(db)[2]
 
-    Documented in https://www.sqlite.org/walformat.html, "The WAL-Index Header"; native byte order. So the size of a
-    group is known without asking the server.
+
+def database_bytes(db):
+    """The database with what is still in its log alone: nPage. The log itself, which is cut back, is not in it."""
+    _, _, _, _, _, page_bytes, _, pages = wal_index(db)
+    # 64 KiB does not fit into the field.
+    return pages * (65_536 if page_bytes == 1 else page_bytes)
+
+
+def wal_index(db):
+    """The header of the file's WAL index up to nPage: iVersion, unused, iChange, isInit, bigEndCksum, szPage, mxFrame, nPage.
+
+    Documented in https://www.sqlite.org/walformat.html, "The WAL-Index Header"; native byte order.
     """
+    layout = struct.Struct("=IIIBBHII")
     with open(f"{db}-shm", "rb") as index:
-        _, _, changes = struct.unpack("=III", index.read(12))
-    return changes
-
-
-def file_bytes(db):
-    """The database and its log."""
-    return sum(path.stat().st_size for path in (pathlib.Path(db), pathlib.Path(f"{db}-wal")) if path.exists())
+        return layout.unpack(index.read(layout.size))
 
 
 def read(path):

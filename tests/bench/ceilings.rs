@@ -1,13 +1,13 @@
 //! What this machine can do at most, measured beside the server by `scripts/bench`.
 //!
 //! Three things, one a subcommand: actix-web answering a constant, SQLite running the statements of an event write in
-//! groups, and one fsync after another. They share the server's build profile, crate versions and allocator, so that a
+//! groups, and one sync after another. They share the server's build profile, crate versions and allocator, so that a
 //! ratio to them says what our own code costs.
 //!
 //! **Invariant:** nothing of `http`, `service` or `store` is used here; what is timed is actix-web, SQLite and the disk.
 
-use std::fs::OpenOptions;
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,10 +25,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// As long as what `GET /health` says.
 const CONSTANT: &str = r#"{"status":"healthy","timestamp":"2026-03-01T09:30:00.000Z","version":"0.1.0","uptime_seconds":1234,"database":"connected"}"#;
-/// One page of the database: what the smallest commit appends to the log.
-const PAGE: [u8; 4096] = [0x5a; 4096];
-/// The log that SQLite syncs is cut back too; without this a fast disk would be filled.
-const FSYNC_FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// A page of the database and its header, as the log holds it.
+const FRAME: [u8; 4096 + 24] = [0x5a; 4096 + 24];
+/// The log that SQLite syncs is begun anew too; without this a fast disk would be filled.
+const SYNC_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Measures what this machine can do at most. `scripts/bench` runs it.
 #[derive(Debug, Parser)]
@@ -53,11 +53,14 @@ enum Ceiling {
     },
     /// Writes events on one connection, in transactions of a fixed size.
     Sqlite(SqliteArgs),
-    /// Appends a page and syncs it, again and again.
-    Fsync {
+    /// Appends what a commit appends and syncs it, again and again: by fdatasync and by fsync in turn.
+    Sync {
         /// The file; created if missing, and emptied.
         #[arg(long)]
         file: PathBuf,
+        /// Pages of a commit.
+        #[arg(long)]
+        pages: usize,
         /// How long.
         #[arg(long, value_parser = seconds)]
         seconds: Duration,
@@ -75,9 +78,9 @@ struct SqliteArgs {
     /// The database; created if missing, and gone on with if it is there.
     #[arg(long)]
     file: PathBuf,
-    /// The words that texts are drawn from, one a line.
+    /// The texts of the events, one a line.
     #[arg(long)]
-    words: PathBuf,
+    texts: PathBuf,
     /// Events to store before the clock starts, if there are fewer.
     #[arg(long, default_value_t = 0)]
     rows: u32,
@@ -96,10 +99,14 @@ fn main() -> anyhow::Result<()> {
     let report = match Args::parse().ceiling {
         Some(Ceiling::Constant { listen, workers }) => return constant(listen, workers),
         Some(Ceiling::Sqlite(args)) => raw_sqlite::measure(&args)?,
-        Some(Ceiling::Fsync { file, seconds }) => fsync(&file, seconds)?,
+        Some(Ceiling::Sync {
+            file,
+            pages,
+            seconds,
+        }) => sync(&file, pages, seconds)?,
         None => json!({"hint": "scripts/bench runs this beside the server"}),
     };
-    writeln!(std::io::stdout(), "{report}").context("cannot write the report")
+    writeln!(io::stdout(), "{report}").context("cannot write the report")
 }
 
 fn seconds(text: &str) -> anyhow::Result<Duration> {
@@ -125,31 +132,45 @@ fn constant(listen: SocketAddr, workers: usize) -> anyhow::Result<()> {
     })
 }
 
-fn fsync(path: &Path, length: Duration) -> anyhow::Result<serde_json::Value> {
+fn sync(path: &Path, pages: usize, length: Duration) -> anyhow::Result<serde_json::Value> {
     let mut file = OpenOptions::new()
         .create(true)
         .write(true)
         .truncate(true)
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    let mut times = Vec::new();
+    let append = FRAME.repeat(pages);
+    let (mut data, mut all) = (Vec::new(), Vec::new());
     let began = Instant::now();
     while began.elapsed() < length {
-        if file.stream_position()? >= FSYNC_FILE_BYTES {
-            file.set_len(0)?;
-            file.seek(SeekFrom::Start(0))?;
-        }
-        let one = Instant::now();
-        file.write_all(&PAGE)?;
-        file.sync_all()?;
-        times.push(one.elapsed());
+        data.push(synced(&mut file, &append, File::sync_data)?);
+        all.push(synced(&mut file, &append, File::sync_all)?);
     }
+    Ok(json!({"fdatasync": times(data), "fsync": times(all)}))
+}
+
+fn synced(
+    file: &mut File,
+    append: &[u8],
+    sync: fn(&File) -> io::Result<()>,
+) -> io::Result<Duration> {
+    if file.stream_position()? >= SYNC_FILE_BYTES {
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+    }
+    let one = Instant::now();
+    file.write_all(append)?;
+    sync(file)?;
+    Ok(one.elapsed())
+}
+
+fn times(mut times: Vec<Duration>) -> serde_json::Value {
     times.sort_unstable();
-    Ok(json!({
+    json!({
         "count": times.len(),
         "p50_ms": percentile_ms(&times, 50),
         "p99_ms": percentile_ms(&times, 99),
-    }))
+    })
 }
 
 /// The nearest-rank percentile of sorted times.

@@ -23,21 +23,21 @@ const SCHEMA: [&str; 2] = [
     include_str!("../../src/store/sqlite/migrations/0001_init.sql"),
     include_str!("../../src/store/sqlite/migrations/0003_signature.sql"),
 ];
-/// As many as the server's load draws in `scripts/lib/wrk.lua`, the new identifier not counted.
-const WORDS_PER_EVENT: usize = 40;
 /// Events of one session before the next begins; as in `scripts/lib/wrk.lua`.
 const EVENTS_PER_SESSION: usize = 200;
-/// Different texts, used in turn: about what two seconds write, and made in less than one.
+/// Most different texts, used in turn: about what two seconds write, and made in less than one.
 const TEXTS: usize = 20_000;
 /// Events a transaction while the file is filled; nothing is measured then.
 const FILL_GROUP: usize = 1_000;
 /// The writer's own limit for a passive checkpoint (`PASSIVE_FRAMES`).
 const CHECKPOINT_FRAMES: u32 = 4_000;
+/// Commits whose pages are counted when the clock has stopped.
+const COUNTED_COMMITS: usize = 51;
 /// More than there are statements.
 const CACHED_STATEMENTS: usize = 64;
 
 pub(crate) fn measure(args: &SqliteArgs) -> anyhow::Result<Value> {
-    let texts = texts(&args.words)?;
+    let texts = texts(&args.texts)?;
     let connection = open(&args.file, args.durability)?;
     let stored: i64 = connection.query_row("select count(*) from event", [], |row| row.get(0))?;
     let mut writer = Writer::new(connection, texts, usize::try_from(stored)?)?;
@@ -55,12 +55,14 @@ pub(crate) fn measure(args: &SqliteArgs) -> anyhow::Result<Value> {
     }
     let took = began.elapsed();
     let events = writer.written - before;
+    let pages_per_commit = writer.pages_per_commit(group)?;
     times.sort_unstable();
     Ok(json!({
         "group": group,
         "rows_before": before,
         "events": events,
         "commits": times.len(),
+        "pages_per_commit": pages_per_commit,
         "seconds": took.as_secs_f64(),
         "events_per_s": per_second(events, took),
         "commits_per_s": per_second(times.len(), took),
@@ -75,26 +77,21 @@ fn per_second(count: usize, took: Duration) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from) / took.as_secs_f64()
 }
 
-/// Events as the service would hand them to the store.
-fn texts(words: &Path) -> anyhow::Result<Vec<NewEvent>> {
-    let words = std::fs::read_to_string(words)
-        .with_context(|| format!("cannot read the words in {}", words.display()))?;
-    let words: Vec<&str> = words.lines().collect();
-    ensure!(!words.is_empty(), "there are no words");
+/// Events as the service would hand them to the store, each with an identifier that was never seen, as the load has it.
+fn texts(file: &Path) -> anyhow::Result<Vec<NewEvent>> {
+    let lines = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the texts in {}", file.display()))?;
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let tenant = TenantId::default_tenant();
     let intake = Intake {
         now: Clock::System.now(),
         max_artifact_bytes: 1 << 20,
     };
-    (0..TEXTS)
-        .map(|_| {
-            let mut text = String::new();
-            for _ in 0..WORDS_PER_EVENT {
-                text.push_str(words.get(dice.below(words.len())).copied().unwrap_or(""));
-                text.push(' ');
-            }
-            text.push_str(&format!("{:08x}", dice.below(1 << 32)));
+    lines
+        .lines()
+        .take(TEXTS)
+        .map(|line| {
+            let text = format!("{line} {:08x}", dice.next());
             let draft: EventDraft = serde_json::from_value(json!({
                 "session_id": "raw", "channel": "team", "actor": {"type": "agent", "id": "bench"},
                 "kind": "message", "content": {"text": text},
@@ -140,12 +137,12 @@ fn open(path: &Path, durability: Durability) -> anyhow::Result<Connection> {
 struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
+    fn next(&mut self) -> u32 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        let drawn = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 31;
-        usize::try_from(drawn).unwrap_or(0) % bound
+        let drawn = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+        u32::try_from(drawn).unwrap_or(0)
     }
 }
 
@@ -198,6 +195,29 @@ impl Writer {
         self.write_counts(i64::try_from(size)?, &counts)?;
         self.run("commit", [])?;
         Ok(())
+    }
+
+    /// What a commit appends to the log: the median of some, none of which began the log anew.
+    fn pages_per_commit(&mut self, group: usize) -> anyhow::Result<i64> {
+        let mut pages = Vec::new();
+        let mut before = self.log_pages()?;
+        for _ in 0..COUNTED_COMMITS {
+            self.commit_group(group)?;
+            let after = self.log_pages()?;
+            pages.extend((after > before).then_some(after - before));
+            before = after;
+        }
+        pages.sort_unstable();
+        pages
+            .get(pages.len() / 2)
+            .copied()
+            .context("no commit appended to the log")
+    }
+
+    fn log_pages(&self) -> rusqlite::Result<i64> {
+        self.connection
+            .prepare_cached("pragma wal_checkpoint(noop)")?
+            .query_row([], |row| row.get(1))
     }
 
     fn write_event(&self, now: Timestamp, counts: &mut Counts) -> anyhow::Result<()> {

@@ -1,0 +1,80 @@
+"""Measures what is written, beside SQLite doing the same and the disk that both wait for."""
+
+import statistics
+
+import bench_ceilings as ceilings
+from bench_run import CONNECTIONS, MANY_CONNECTIONS, SMALL, Measure, alternate
+
+BATCH_EVENTS = 100
+
+
+def events_16(bench):
+    runs = events(bench, "events-16", CONNECTIONS)
+    rounds = [run.p99_ms for run in runs]
+    bench.report.figure("events-16-p99", statistics.median(rounds), "", rounds)
+
+
+def events_64(bench):
+    events(bench, "events-64", MANY_CONNECTIONS)
+
+
+def events(bench, name, connections):
+    """Against raw SQLite on a file with as many events, in groups of the size that the writer made in that round."""
+    store = grown(bench)
+    runs, ceiling, groups = [], [], []
+
+    def ours():
+        load, stored, commits = bench.counted("/api/v1/events", connections, "event", 1)
+        runs.append(load)
+        groups.append(max(1, round(stored / commits)))
+
+    def theirs():
+        # The writer's group of this round, or of the one before when the ceiling goes first.
+        file, rows = bench.folder / "raw.db", store.events_counted()
+        ceiling.append(ceilings.raw_sqlite(bench.ceilings, file, bench.texts, groups[-1], bench.seconds, rows))
+
+    alternate(bench.rounds, ours, theirs)
+    bench.report.sqlite_version = ceiling[0]["sqlite_version"]
+    bench.report.loads(name, runs, connections)
+    bench.report.raw(name, ceiling)
+    note = f"{'/'.join(str(group) for group in groups)} events a commit, counted in the WAL index"
+    bench.report.ratio(name, [run.per_s for run in runs], [one["events_per_s"] for one in ceiling], note)
+    bench.rate(f"{name}-rate", runs)
+    return runs
+
+
+def batch(bench):
+    grown(bench)
+    runs = [bench.counted("/api/v1/events/batch", CONNECTIONS, "batch", BATCH_EVENTS)[0] for _ in range(bench.plain_rounds)]
+    bench.report.loads("batch", runs, CONNECTIONS)
+    bench.rate("batch-rate", runs, each=BATCH_EVENTS)
+
+
+def handoff(bench):
+    grown(bench)
+    bench.rate("handoff-rate", bench.loads("handoff", "/api/v1/handoff", CONNECTIONS, "handoff", bench.texts))
+
+
+def grown(bench):
+    """A file of its own, so that what is read is not changed by what is written here."""
+    store = bench.on("writes")
+    store.grow(SMALL)
+    return store
+
+
+def sync(bench):
+    pages = next((one["pages_per_commit"] for name, one in bench.report.ceilings.items() if name == "events-16"), 1)
+    found = ceilings.sync(bench.ceilings, bench.folder / "sync", bench.seconds, pages)
+    for name in ("fdatasync", "fsync"):
+        one = found[name]
+        note = f"{pages} pages; p99 {one['p99_ms']:.2f} ms, of {one['count']:,}"
+        bench.report.figure(name, one["p50_ms"], note)
+
+
+MEASURES = [
+    Measure("events-16", events_16, "POST /api/v1/events, 16 connections"),
+    Measure("events-64", events_64, "POST /api/v1/events, 64 connections"),
+    Measure("batch", batch, "POST /api/v1/events/batch of 100 events; the rate is in requests"),
+    Measure("handoff", handoff, "POST /api/v1/handoff, six fields of 25 words"),
+    Measure("sync", sync, "one fdatasync and one fsync of an append as large as a commit's"),
+]

@@ -39,6 +39,7 @@ pub(super) struct Checkpointer {
     erase_since: Option<Instant>,
     retry_truncate_at: Instant,
     held_back: bool,
+    failing: bool,
 }
 
 impl Checkpointer {
@@ -50,6 +51,7 @@ impl Checkpointer {
             erase_since: None,
             retry_truncate_at: Instant::now(),
             held_back: false,
+            failing: false,
         }
     }
 
@@ -125,12 +127,21 @@ impl Checkpointer {
     }
 
     /// Runs a checkpoint that waits for nobody, and tells how long the log is.
-    fn run(&self, connection: &Connection, mode: &'static str) -> Option<Outcome> {
-        let outcome = run(connection, mode);
-        if let Some((_, log, moved)) = outcome {
-            self.published.note_log(log, moved);
+    fn run(&mut self, connection: &Connection, mode: &'static str) -> Option<Outcome> {
+        match run(connection, mode) {
+            Ok((busy, log, moved)) => {
+                self.published.note_log(log, moved);
+                self.failing &= mode == "noop";
+                Some((busy, log, moved))
+            }
+            Err(error) => {
+                // It is tried each second; once is enough for the log.
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(%error, mode, "a checkpoint failed");
+                }
+                None
+            }
         }
-        outcome
     }
 }
 
@@ -139,7 +150,13 @@ pub(super) fn truncate(connection: &Connection) -> bool {
     set_wait(connection, TRUNCATE_WAIT);
     let outcome = run(connection, "truncate");
     set_wait(connection, BUSY_WAIT);
-    outcome.is_some_and(|(busy, _, _)| !busy)
+    match outcome {
+        Ok((busy, _, _)) => !busy,
+        Err(error) => {
+            tracing::error!(%error, "the log could not be emptied");
+            false
+        }
+    }
 }
 
 fn set_wait(connection: &Connection, wait: Duration) {
@@ -148,18 +165,13 @@ fn set_wait(connection: &Connection, wait: Duration) {
     }
 }
 
-fn run(connection: &Connection, mode: &'static str) -> Option<Outcome> {
+fn run(connection: &Connection, mode: &'static str) -> rusqlite::Result<Outcome> {
     let sql = match mode {
         "noop" => "pragma wal_checkpoint(noop)",
         "passive" => "pragma wal_checkpoint(passive)",
         _ => "pragma wal_checkpoint(truncate)",
     };
-    let outcome = connection.prepare_cached(sql).and_then(|mut statement| {
-        statement.query_row([], |row| {
-            Ok((row.get::<_, i64>(0)? != 0, row.get(1)?, row.get(2)?))
-        })
-    });
-    outcome
-        .inspect_err(|error| tracing::error!(%error, mode, "a checkpoint failed"))
-        .ok()
+    connection.prepare_cached(sql)?.query_row([], |row| {
+        Ok((row.get::<_, i64>(0)? != 0, row.get(1)?, row.get(2)?))
+    })
 }

@@ -16,8 +16,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::Timestamp;
+use crate::store::sqlite::log::refuse_foreign_log;
 use crate::store::sqlite::mount::refuse_network;
-use crate::store::sqlite::place::refuse_foreign_log;
 use crate::store::sqlite::schema::{back_up, migrate, schema_version};
 use crate::store::sqlite::turn::{lock_file, lock_until};
 use crate::store::{Durability, OpenError, Options, Role};

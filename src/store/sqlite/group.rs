@@ -179,13 +179,15 @@ impl Group {
     ) -> bool {
         let mut ran = Vec::new();
         let fate = self.transact(first, next, &mut ran);
+        let known = !self.published.usable();
         match &fate {
             Err(GroupFailure::Damaged(fault)) => self.published.note_damage(fault),
             fate => self.published.note_group(fate.is_ok()),
         }
         let erased = matches!(fate, Ok(true));
         let failure = fate.err().map(|error| error.to_string());
-        if let Some(failure) = &failure {
+        // Each request that it befalls is logged where it is answered; this once for all of them.
+        if let (Some(failure), false) = (&failure, known) {
             tracing::error!(
                 failure,
                 units = ran.len(),

@@ -51,6 +51,7 @@ mod handoff;
 mod idempotency;
 mod identity;
 mod import;
+mod log;
 mod mount;
 mod note;
 mod passage;

@@ -9,10 +9,12 @@ use std::process::Command;
 
 use crate::machine::{Frozen, Machine, Mount};
 use crate::process::{BINARY, Server, command, wait_for};
-use crate::talk::{Ledger, ask, assert_sound, assert_unavailable, beside, event, health, record};
+use crate::talk::{
+    Ledger, ask, assert_sound, assert_unavailable, beside, bulk, event, health, record,
+};
 
 /// Bytes of one event's text. A few dozen of them fill what these tests leave free.
-const TEXT: usize = 60_000;
+const TEXT: usize = 200_000;
 
 #[test]
 fn a_full_disk_refuses_writes_in_plain_words_and_takes_them_again_once_there_is_room() {
@@ -70,12 +72,7 @@ fn a_disk_that_says_no_space_refuses_writes_until_it_has_some() {
 fn fills_and_recovers(db: &Path, mut server: Server, make_room: impl FnOnce()) {
     let ledger = Ledger::default();
     let write = || {
-        let answer = ask(
-            &server,
-            "POST",
-            "/api/v1/events",
-            Some(&event(&"tide ".repeat(TEXT / 5))),
-        );
+        let answer = ask(&server, "POST", "/api/v1/events", Some(&bulk(TEXT)));
         if answer.status == 201 {
             ledger.stored(answer.body["event_id"].as_str().unwrap());
             return true;

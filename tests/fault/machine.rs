@@ -3,7 +3,8 @@
 //! **Invariant:** what was mounted or locked is let go when it is dropped.
 
 use std::fs;
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -84,10 +85,10 @@ impl Machine {
     }
 
     /// After a kill: takes back what no fsync had put on disk. Answers how many writes that were.
-    pub(crate) fn lose_power(&self) -> usize {
+    pub(crate) fn lose_power(&self, luck: Luck) -> usize {
         let mut lost = 0;
         for suffix in ["", "-wal"] {
-            lost += take_back(&beside(&self.db, suffix), self.notes.path());
+            lost += take_back(&beside(&self.db, suffix), self.notes.path(), luck);
         }
         // It is memory, not disk. There is none if the server had stopped in order.
         let _gone = fs::remove_file(beside(&self.db, "-shm"));
@@ -95,38 +96,81 @@ impl Machine {
     }
 }
 
+/// What becomes of writes that nobody had synced.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Luck {
+    /// None reached the disk.
+    None,
+    /// About every other one did, in no order; which ones, the number says.
+    Half(u64),
+}
+
+/// A write in the undo list.
+struct Record<'a> {
+    offset: u64,
+    /// What was there.
+    old: &'a [u8],
+    /// How long the file was.
+    length: u64,
+    /// How many bytes were written.
+    written: usize,
+}
+
 /// Plays the undo list of a file back, from its end.
-fn take_back(file: &Path, notes: &Path) -> usize {
+fn take_back(file: &Path, notes: &Path, luck: Luck) -> usize {
     let mut list = notes.join(file.file_name().unwrap());
     list.as_mut_os_string().push(".undo");
     let Ok(bytes) = fs::read(&list) else { return 0 };
+    let records = parse(&bytes);
+    let Ok(full) = fs::read(file) else { return 0 };
+    let target = fs::OpenOptions::new().write(true).open(file).unwrap();
+    for record in records.iter().rev() {
+        target.write_all_at(record.old, record.offset).unwrap();
+        target.set_len(record.length).unwrap();
+    }
+    if let Luck::Half(seed) = luck {
+        let mut dice = seed;
+        for record in &records {
+            // Knuth's MMIX generator; its high bits are good enough for heads or tails.
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let begin = usize::try_from(record.offset).unwrap();
+            if dice >> 63 == 0
+                && let Some(new) = full.get(begin..begin + record.written)
+            {
+                target.write_all_at(new, record.offset).unwrap();
+            }
+        }
+    }
+    fs::remove_file(list).unwrap();
+    records.len()
+}
+
+fn parse(bytes: &[u8]) -> Vec<Record<'_>> {
     let number = |at: usize| {
         let bytes: Option<[u8; 8]> = bytes.get(at..at + 8)?.try_into().ok();
         bytes.map(u64::from_le_bytes)
     };
     let (mut records, mut at) = (Vec::new(), 0);
-    while let (Some(offset), Some(count), Some(length)) =
-        (number(at), number(at + 8), number(at + 16))
+    while let (Some(offset), Some(count), Some(length), Some(written)) =
+        (number(at), number(at + 8), number(at + 16), number(at + 24))
     {
-        let begin = at + 24;
+        let begin = at + 32;
         let end = begin + usize::try_from(count).unwrap();
         // The kill came in the middle of a record: its write was never made.
         let Some(old) = bytes.get(begin..end) else {
             break;
         };
-        records.push((offset, old, length));
+        records.push(Record {
+            offset,
+            old,
+            length,
+            written: usize::try_from(written).unwrap(),
+        });
         at = end;
     }
-    let Ok(mut target) = fs::OpenOptions::new().write(true).open(file) else {
-        return 0;
-    };
-    for (offset, old, length) in records.iter().rev() {
-        target.seek(SeekFrom::Start(*offset)).unwrap();
-        target.write_all(old).unwrap();
-        target.set_len(*length).unwrap();
-    }
-    fs::remove_file(list).unwrap();
-    records.len()
+    records
 }
 
 /// Runs a tool that only root may, if it is there. False, with a word on standard error, if it does not work.

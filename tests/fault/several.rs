@@ -10,7 +10,7 @@ use std::thread;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::process::{Server, client, command, wait_for};
-use crate::talk::{Ledger, ask, assert_sound, beside, event, list, send};
+use crate::talk::{Ledger, ask, assert_sound, beside, bulk, event, list, send};
 
 #[test]
 fn two_servers_and_the_command_line_lose_nothing_and_agree_on_the_count() {
@@ -88,7 +88,7 @@ fn a_reader_that_holds_its_snapshot_shows_in_the_metrics_and_the_log_shrinks_aft
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let body = event(&"tide ".repeat(12_000));
+                let body = bulk(1_000_000);
                 while !stop.load(Ordering::Relaxed) {
                     let url = server.url("/api/v1/events");
                     let answer = send(&client(), "POST", &url, Some(&body)).unwrap();

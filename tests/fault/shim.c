@@ -3,8 +3,8 @@
  * SHIM_DIR names a directory; only files whose name begins with SHIM_FILE ("memory.db", so its -wal too) are meant.
  *
  * Power loss. Before a write changes such a file, what it is about to change goes into SHIM_DIR/<name>.undo: where, how
- * long the file was, and the old bytes. An fsync that succeeds empties the list. Whoever plays the lists back from the
- * end after a kill has the files as a power cut would leave them at worst: what was synced, and nothing else.
+ * many old bytes follow, how long the file was, how many bytes are written, and the old bytes. An fsync that succeeds
+ * empties the list. Whoever plays the lists back from the end after a kill has what was synced, and nothing else.
  *
  * A failing disk. SHIM_DIR/fail holds "<call> <errno>", for write, truncate or sync: such calls fail while it is there.
  *
@@ -80,13 +80,14 @@ static void remember(int fd, const char *name, int64_t at, int64_t count) {
     if (fstat(fd, &now)) abort();
     int64_t old = now.st_size > at ? now.st_size - at : 0;
     if (old > count) old = count;
-    char *record = malloc(24 + old);
+    char *record = malloc(32 + old);
     memcpy(record, &at, 8);
     memcpy(record + 8, &old, 8);
     memcpy(record + 16, &(int64_t){now.st_size}, 8);
-    if (old && syscall(SYS_pread64, fd, record + 24, old, at) != old) abort();
+    memcpy(record + 24, &(int64_t){count == INT64_MAX ? 0 : count}, 8);
+    if (old && syscall(SYS_pread64, fd, record + 32, old, at) != old) abort();
     int list = undo_list(name);
-    if (list < 0 || syscall(SYS_write, list, record, 24 + old) != 24 + old) abort();
+    if (list < 0 || syscall(SYS_write, list, record, 32 + old) != 32 + old) abort();
     close(list);
     free(record);
 }

@@ -102,6 +102,11 @@ pub(crate) fn event(text: &str) -> Value {
     })
 }
 
+/// An event of so many bytes that hold no words, so that storing it is quick.
+pub(crate) fn bulk(bytes: usize) -> Value {
+    event(&"x".repeat(bytes))
+}
+
 /// What was acknowledged, and what was acknowledged to be forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {

@@ -12,12 +12,14 @@ use std::time::Duration;
 use crate::machine::{Luck, Machine};
 use crate::process::{Server, client, command, wait_for};
 use crate::talk::{
-    Ledger, assert_no_half_batch, assert_sound, event, record, send, write_until_gone,
+    Ledger, assert_no_half_batch, assert_sound, event, record, rounds, send, write_until_gone,
 };
 
 /// Writers at once, and writes of each.
 const WRITERS: usize = 8;
 const WRITES: usize = 12;
+/// Power cuts of the everyday run.
+const ROUNDS: usize = 4;
 
 #[test]
 fn an_acknowledgement_follows_an_fsync_of_its_frames() {
@@ -158,21 +160,27 @@ fn synced_before_sent(calls: &[Call], marker: &str, id: &str) -> bool {
 
 #[test]
 fn nothing_acknowledged_is_lost_to_a_power_cut() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = dir.path().join("memory.db");
-    let (machine, ledger) = (Machine::new(&db), Ledger::default());
-    for round in 0..power_rounds() {
-        // A disk may also keep some of what nobody had synced, in no order.
-        let luck = match round % 2 {
-            0 => Luck::None,
-            _ => Luck::Half(round as u64),
-        };
-        power_cut(&machine, "full", round, &ledger, luck);
-        let mut server = Server::start(&db);
-        ledger.assert_kept(&server);
-        assert_no_half_batch(&server, crate::talk::BATCH);
-        server.kill();
-        assert_sound(&db);
+    for part in rounds(ROUNDS) {
+        let dir = tempfile::tempdir().unwrap();
+        let db = dir.path().join("memory.db");
+        let (machine, ledger) = (Machine::new(&db), Ledger::default());
+        for round in part {
+            // A disk may also keep some of what nobody had synced, in no order.
+            let luck = match round % 2 {
+                0 => Luck::None,
+                _ => Luck::Half(u64::try_from(round).unwrap()),
+            };
+            let undone = power_cut(&machine, "full", round, &ledger, luck);
+            let mut server = Server::start(&db);
+            ledger.assert_kept(&server);
+            assert_no_half_batch(&server, crate::talk::BATCH);
+            server.kill();
+            assert_sound(&db);
+            eprintln!(
+                "power cut: round {round}, {undone} writes undone, {} kept",
+                ledger.len()
+            );
+        }
     }
 }
 
@@ -196,12 +204,6 @@ fn the_power_cut_takes_from_normal_durability_what_was_not_synced_and_leaves_the
     assert_no_half_batch(&server, crate::talk::BATCH);
     assert!(server.terminate().success());
     assert_sound(&db);
-}
-
-/// Rounds of the everyday run; `scripts/test --full crash` sets more.
-#[expect(clippy::disallowed_methods, reason = "a test has no flags")]
-fn power_rounds() -> usize {
-    std::env::var("CRASH_ROUNDS").map_or(4, |text| text.parse().unwrap())
 }
 
 /// Cuts the power of a server in the middle of concurrent writes. Answers how many writes that took back.

@@ -19,11 +19,11 @@ use ureq::SendBody;
 
 use crate::process::{Server, client, command, wait_for};
 use crate::talk::{
-    BATCH, Ledger, ask, assert_no_half_batch, assert_sound, beside, event, list, send,
+    BATCH, Ledger, ask, assert_no_half_batch, assert_sound, beside, event, list, rounds, send,
     write_until_gone,
 };
 
-/// Rounds in the everyday run; `scripts/test --full crash` sets more.
+/// Rounds in the everyday run.
 const ROUNDS: usize = 6;
 const WRITERS: usize = 8;
 /// Acknowledged writes before the kill, so that each round kills a busy server.
@@ -31,48 +31,41 @@ const WRITES_BEFORE_KILL: usize = 40;
 /// Events of the histories that are imported and forgotten here; several slices and blocks of them.
 const HISTORY: usize = 3000;
 
-#[expect(clippy::disallowed_methods, reason = "a test has no flags")]
-fn rounds() -> usize {
-    std::env::var("CRASH_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap())
-}
-
 #[test]
 fn nothing_acknowledged_is_lost_to_a_kill() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = dir.path().join("memory.db");
-    let ledger = Ledger::default();
-    let mut server = Server::start(&db);
-    for round in 0..rounds() {
-        interrupt(&server, &ledger, || {
-            thread::sleep(millis(round * 7 % 50));
-        });
-        server.kill();
-        assert_whole(&db);
-        server = Server::start(&db);
-        ledger.assert_kept(&server);
-        assert_no_half_batch(&server, BATCH);
-    }
-    assert!(server.terminate().success());
-    assert_sound(&db);
+    killed_in_rounds("killed", |_, round| thread::sleep(millis(round * 7 % 50)));
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_a_stopping_server_is_killed() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = dir.path().join("memory.db");
-    let ledger = Ledger::default();
-    let mut server = Server::start(&db);
-    for round in 0..rounds() {
-        // The writers go on; those whose connection ends with the listener are done.
-        interrupt(&server, &ledger, || {
-            server.ask_to_stop();
-            thread::sleep(millis(round * 5));
-        });
-        server.kill();
-        assert_whole(&db);
-        server = Server::start(&db);
-        ledger.assert_kept(&server);
-        assert_no_half_batch(&server, BATCH);
+    // The writers go on; those whose connection ends with the listener are done.
+    killed_in_rounds("killed while stopping", |server, round| {
+        server.ask_to_stop();
+        thread::sleep(millis(round * 5 % 100));
+    });
+}
+
+/// Kills busy servers, each time after `then`, and looks at what each has left.
+fn killed_in_rounds(how: &str, then: impl Fn(&Server, usize)) {
+    for part in rounds(ROUNDS) {
+        let dir = tempfile::tempdir().unwrap();
+        let db = dir.path().join("memory.db");
+        let ledger = Ledger::default();
+        let mut server = Server::start(&db);
+        for round in part {
+            interrupt(&server, &ledger, || then(&server, round));
+            server.kill();
+            assert_whole(&db);
+            server = Server::start(&db);
+            ledger.assert_kept(&server);
+            assert_no_half_batch(&server, BATCH);
+            eprintln!(
+                "{how}: round {round}, {} acknowledged writes kept",
+                ledger.len()
+            );
+        }
+        assert!(server.terminate().success());
+        assert_sound(&db);
     }
 }
 

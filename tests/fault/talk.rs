@@ -107,6 +107,15 @@ pub(crate) fn bulk(bytes: usize) -> Value {
     event(&"x".repeat(bytes))
 }
 
+/// The rounds of a test, ten to a file: each round looks at the whole file. `scripts/test --full crash` sets more than
+/// the everyday run has.
+#[expect(clippy::disallowed_methods, reason = "a test has no flags")]
+pub(crate) fn rounds(everyday: usize) -> Vec<Vec<usize>> {
+    let count = std::env::var("CRASH_ROUNDS").map_or(everyday, |text| text.parse().unwrap());
+    let all: Vec<usize> = (0..count).collect();
+    all.chunks(10).map(<[usize]>::to_vec).collect()
+}
+
 /// What was acknowledged, and what was acknowledged to be forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {

@@ -108,8 +108,8 @@ struct Report {
     version: &'static str,
     /// Since the start.
     uptime_seconds: u64,
-    /// `connected` or `unavailable`.
-    #[schemars(extend("enum" = ["connected", "unavailable"]))]
+    /// `connected`; `unavailable`, which may pass; `damaged`, which does not.
+    #[schemars(extend("enum" = ["connected", "unavailable", "damaged"]))]
     database: &'static str,
 }
 
@@ -166,13 +166,22 @@ struct MemoryBytes {
     external: u64,
 }
 
-fn report(state: &State, usable: bool) -> Report {
+fn report(state: &State, usable: bool, damaged: bool) -> Report {
+    let database = match (usable, damaged) {
+        (false, _) => "unavailable",
+        (true, true) => "damaged",
+        (true, false) => "connected",
+    };
     Report {
-        status: if usable { "ok" } else { "unhealthy" },
+        status: if usable && !damaged {
+            "ok"
+        } else {
+            "unhealthy"
+        },
         timestamp: state.exec.services().now(),
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: state.metrics.uptime().as_secs(),
-        database: if usable { "connected" } else { "unavailable" },
+        database,
     }
 }
 
@@ -187,8 +196,11 @@ fn answer(usable: bool, body: &impl Serialize) -> HttpResponse {
 }
 
 async fn health(state: Data<State>) -> HttpResponse {
-    let usable = state.exec.services().health().usable;
-    answer(usable, &report(&state, usable))
+    let health = state.exec.services().health();
+    answer(
+        health.usable && !health.damaged,
+        &report(&state, health.usable, health.damaged),
+    )
 }
 
 async fn live() -> HttpResponse {
@@ -196,8 +208,9 @@ async fn live() -> HttpResponse {
 }
 
 async fn ready(state: Data<State>) -> HttpResponse {
+    // What is not damaged can be used, so damage alone does not take a server out of service.
     let usable = proved(&state).await.is_ok();
-    answer(usable, &report(&state, usable))
+    answer(usable, &report(&state, usable, false))
 }
 
 /// Whether a write reached the disk within the last second.
@@ -216,7 +229,7 @@ async fn detailed(state: Data<State>) -> HttpResponse {
     let usable = health.usable && facts.is_ok();
     let memory = process::memory();
     let details = Details {
-        report: report(&state, usable),
+        report: report(&state, usable, health.damaged),
         store: facts.ok(),
         checked_at: health.checked_at,
         readers: Readers {
@@ -236,14 +249,15 @@ async fn detailed(state: Data<State>) -> HttpResponse {
             external: state.exec.services().engine_bytes(),
         },
     };
-    answer(usable, &details)
+    answer(usable && !health.damaged, &details)
 }
 
 async fn scrape(state: Data<State>) -> HttpResponse {
     let services = state.exec.services();
     let health = services.health();
+    let (database, log) = services.file_bytes();
     let body = state.metrics.render(&Moment {
-        up: health.usable,
+        up: health.usable && !health.damaged,
         stats: &services.stats(),
         pool: (
             health.readers.total,
@@ -252,6 +266,8 @@ async fn scrape(state: Data<State>) -> HttpResponse {
         ),
         queue: (health.queue_depth, health.queue_capacity),
         engine_bytes: services.engine_bytes(),
+        file_bytes: (database, log),
+        log_frames: health.log_frames,
     });
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))

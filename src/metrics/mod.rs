@@ -55,7 +55,7 @@ pub struct RouteLabel {
 /// What a scrape is told of the moment.
 #[derive(Debug, Clone)]
 pub struct Moment<'a> {
-    /// Whether the store passed its last self-check.
+    /// Whether the store passed its last self-check and nothing in it was found damaged.
     pub up: bool,
     /// The counted facts.
     pub stats: &'a BTreeMap<Stat, i64>,
@@ -65,6 +65,10 @@ pub struct Moment<'a> {
     pub queue: (usize, usize),
     /// Bytes the storage engine has allocated.
     pub engine_bytes: u64,
+    /// Octets of the file, and of its log.
+    pub file_bytes: (u64, u64),
+    /// Pages in the log, and how many of them are in the file as well.
+    pub log_frames: (u64, u64),
 }
 
 /// The series of one process.
@@ -186,7 +190,7 @@ impl Metrics {
         body.one(
             "agent_memory_up",
             Kind::Gauge,
-            "1 if the store passed its last self-check, 0 if it cannot be used.",
+            "1 if the store passed its last self-check, 0 if it cannot be used or is damaged.",
             i64::from(moment.up),
         );
         body.float(
@@ -236,6 +240,7 @@ impl Metrics {
             "Writes that can wait.",
             moment.queue.1,
         );
+        log_facts(body, moment);
         body.family(
             "agent_memory_build_info",
             Kind::Gauge,
@@ -248,6 +253,27 @@ impl Metrics {
         );
         process::expose(body);
     }
+}
+
+/// How large the file and its log are, and how much of the log is not in the file yet.
+fn log_facts(body: &mut Body, moment: &Moment<'_>) {
+    let bytes = "agent_memory_sqlite_file_bytes";
+    body.family(
+        bytes,
+        Kind::Gauge,
+        "Octets of the database file and of its log.",
+    );
+    body.sample(bytes, &[("file", "db")], moment.file_bytes.0);
+    body.sample(bytes, &[("file", "wal")], moment.file_bytes.1);
+    let frames = "agent_memory_sqlite_wal_frames";
+    body.family(
+        frames,
+        Kind::Gauge,
+        "Pages in the log, and those of them that are in the file as well. A difference that grows says that somebody \
+         reads without an end.",
+    );
+    body.sample(frames, &[("state", "log")], moment.log_frames.0);
+    body.sample(frames, &[("state", "checkpointed")], moment.log_frames.1);
 }
 
 /// A family of facts: its name, its help, its label, and the fact behind each value of the label.
@@ -409,6 +435,8 @@ mod tests {
             pool: (4, 3, 0),
             queue: (0, 9),
             engine_bytes: 7,
+            file_bytes: (8, 9),
+            log_frames: (6, 5),
         })
     }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use crate::domain::{Stat, Timestamp};
 use crate::service::{Error, Pending, Services};
@@ -13,7 +14,7 @@ use crate::store::{FileFacts, Finding, Health};
 /// A proof of writing is good for this long; from the contract ("at most once a second").
 const PROOF_MS: i64 = 1_000;
 /// A self-check older than this says that the writer hangs: it looks at least every 5 s when idle.
-const STALE_MS: i64 = 15_000;
+const STALE: Duration = Duration::from_secs(15);
 
 /// When a write was last proved.
 #[derive(Debug)]
@@ -29,8 +30,7 @@ impl Services {
     /// How the store feels, without touching it.
     pub fn health(&self) -> Health {
         let mut health = self.store.health();
-        let age = crate::clock::Clock::System.now().millis() - health.checked_at.millis();
-        health.usable &= age < STALE_MS;
+        health.usable &= health.age < STALE;
         health
     }
 
@@ -47,6 +47,11 @@ impl Services {
         Ok(self.store.fresh_stats(self.wait)?)
     }
 
+    /// Octets of the file and of its log; asks the file system alone.
+    pub fn file_bytes(&self) -> (u64, u64) {
+        self.store.file_bytes()
+    }
+
     /// Bytes the engine has allocated outside of our allocator.
     pub fn engine_bytes(&self) -> u64 {
         self.store.engine_bytes()
@@ -59,7 +64,8 @@ impl Services {
     pub fn prove_write(&self) -> Result<Option<Pending<()>>, Error> {
         let now = self.clock.now();
         let last = self.readiness.0.load(Ordering::Acquire);
-        if last.saturating_add(PROOF_MS) > now.millis() {
+        // A proof from the future is one from before the clock went back.
+        if (last..last.saturating_add(PROOF_MS)).contains(&now.millis()) {
             return Ok(None);
         }
         Ok(Some(self.store.prove_write(now)?))

@@ -22,6 +22,9 @@ pub enum StoreError {
     /// The file cannot be used now; nothing was stored.
     #[error("the store cannot be used")]
     Unavailable(#[source] Cause),
+    /// The part of the file that it needs is damaged; nothing was stored, and another try will not help.
+    #[error("the store is damaged")]
+    Damaged(#[source] Cause),
     /// What it asks for cannot be, given what is stored.
     #[error("{0}")]
     Invalid(Invalid),

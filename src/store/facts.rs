@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** plain numbers and words; nothing here reads anything.
 
+use std::time::Duration;
+
 use crate::domain::Timestamp;
 
 /// How a store feels, without touching it.
@@ -9,14 +11,20 @@ use crate::domain::Timestamp;
 pub struct Health {
     /// Whether the last self-check passed.
     pub usable: bool,
-    /// Unix milliseconds of that check.
+    /// Whether a read or write met a damaged page since the start. That does not pass.
+    pub damaged: bool,
+    /// Unix milliseconds of the last check.
     pub checked_at: Timestamp,
+    /// How long ago that was, whatever the wall clock says.
+    pub age: Duration,
     /// Writes waiting.
     pub queue_depth: usize,
     /// Most writes that can wait.
     pub queue_capacity: usize,
     /// Reader connections in all, free, and callers waiting for one.
     pub readers: PoolState,
+    /// Pages in the log, and how many of them are in the file as well.
+    pub log_frames: (u64, u64),
 }
 
 /// The reader pool at one moment.

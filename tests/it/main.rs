@@ -19,6 +19,10 @@
 
 mod contract;
 mod harness;
+#[allow(
+    dead_code,
+    reason = "shared with the other crates, which use more of it"
+)]
 mod process;
 
 use contract::watched;
@@ -55,7 +59,6 @@ mod session;
 mod stats;
 mod wake_up;
 
-// What lies beneath it: crashes, several processes, the rules of the house.
-mod crash;
+// What lies beneath it: older files, the rules of the house.
 mod tidy;
 mod upgrade;

@@ -57,12 +57,17 @@ pub(crate) fn client() -> ureq::Agent {
 impl Server {
     /// Starts a server on `db` and waits until it answers.
     pub(crate) fn start(db: &Path) -> Self {
+        Self::start_by(command(db))
+    }
+
+    /// Starts a server by a command that was prepared, and waits until it answers.
+    pub(crate) fn start_by(mut command: Command) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
-        let child = command(db)
+        let child = command
             .args([
                 "serve",
                 "--listen",
@@ -83,6 +88,11 @@ impl Server {
         server
     }
 
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The address of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
@@ -100,13 +110,18 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and how the server ended.
-    pub(crate) fn terminate(&mut self) -> ExitStatus {
+    /// SIGTERM.
+    pub(crate) fn ask_to_stop(&self) {
         let sent = Command::new("kill")
             .arg(self.child.id().to_string())
             .status()
             .unwrap();
         assert!(sent.success());
+    }
+
+    /// SIGTERM, and how the server ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_stop();
         wait_for("the server's end", || self.child.try_wait().unwrap())
     }
 }

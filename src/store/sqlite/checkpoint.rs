@@ -6,14 +6,18 @@
 //! A command has no writer thread, and there may be no server: it looks after each of its own units, so that an import
 //! of any size keeps the log bounded, but leaves a short log to whoever comes next.
 //!
-//! **Invariant:** nobody else checkpoints; a command process never does on closing.
+//! SQLite itself empties the log when the last connection of all processes closes in order.
+//!
+//! **Invariant:** while a server has the file open, its writer alone moves the log.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use crate::store::sqlite::file::BUSY_WAIT;
+use crate::store::sqlite::published::Published;
 
 /// Frames in the log (16 MB of pages) beyond which it is worth a pause. From the design.
 const PASSIVE_FRAMES: i64 = 4_000;
@@ -31,17 +35,23 @@ type Outcome = (bool, i64, i64);
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     wal: PathBuf,
+    published: Arc<Published>,
     erase_since: Option<Instant>,
     retry_truncate_at: Instant,
+    held_back: bool,
+    failing: bool,
 }
 
 impl Checkpointer {
-    /// For the log at `wal`.
-    pub(super) fn new(wal: PathBuf) -> Self {
+    /// For the log at `wal`; tells how long it is.
+    pub(super) fn new(wal: PathBuf, published: Arc<Published>) -> Self {
         Self {
             wal,
+            published,
             erase_since: None,
             retry_truncate_at: Instant::now(),
+            held_back: false,
+            failing: false,
         }
     }
 
@@ -57,24 +67,36 @@ impl Checkpointer {
             self.truncate(connection);
             return;
         }
-        let Some((_, log, moved)) = run(connection, "noop") else {
+        let Some((_, log, moved)) = self.run(connection, "noop") else {
             return;
         };
         if log - moved < PASSIVE_FRAMES {
             return;
         }
-        run(connection, "passive");
-        if std::fs::metadata(&self.wal).is_ok_and(|file| file.len() > TRUNCATE_BYTES) {
+        self.run(connection, "passive");
+        if self.is_long() {
             self.truncate(connection);
         }
     }
 
+    fn is_long(&self) -> bool {
+        std::fs::metadata(&self.wal).is_ok_and(|file| file.len() > TRUNCATE_BYTES)
+    }
+
     /// When no write has come for a tick.
     pub(super) fn when_idle(&mut self, connection: &Connection) {
-        if self.erase_since.is_some() {
+        if self.erase_since.is_some() || self.is_long() {
             self.truncate(connection);
-        } else if run(connection, "noop").is_some_and(|(_, log, moved)| log > moved) {
-            run(connection, "passive");
+        } else {
+            self.pass_on(connection);
+        }
+    }
+
+    /// Moves what the log holds into the file, as far as readers let it; false if that failed.
+    pub(super) fn pass_on(&mut self, connection: &Connection) -> bool {
+        match self.run(connection, "noop") {
+            Some((_, log, moved)) if log > moved => self.run(connection, "passive").is_some(),
+            outcome => outcome.is_some(),
         }
     }
 
@@ -88,10 +110,37 @@ impl Checkpointer {
         if Instant::now() < self.retry_truncate_at {
             return;
         }
-        match truncate(connection) {
-            true => self.erase_since = None,
+        if truncate(connection) {
+            self.erase_since = None;
+            self.held_back = false;
+        } else {
             // A reader is in the way. Not at once again: each try waits.
-            false => self.retry_truncate_at = Instant::now() + Duration::from_secs(1),
+            self.retry_truncate_at = Instant::now() + Duration::from_secs(1);
+            if !self.held_back && self.is_long() {
+                self.held_back = true;
+                tracing::warn!(
+                    "a reader of another process keeps the log from being emptied; it grows until that reader is done"
+                );
+            }
+        }
+        self.run(connection, "noop");
+    }
+
+    /// Runs a checkpoint that waits for nobody, and tells how long the log is.
+    fn run(&mut self, connection: &Connection, mode: &'static str) -> Option<Outcome> {
+        match run(connection, mode) {
+            Ok((busy, log, moved)) => {
+                self.published.note_log(log, moved);
+                self.failing &= mode == "noop";
+                Some((busy, log, moved))
+            }
+            Err(error) => {
+                // It is tried each second; once is enough for the log.
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(%error, mode, "a checkpoint failed");
+                }
+                None
+            }
         }
     }
 }
@@ -101,7 +150,13 @@ pub(super) fn truncate(connection: &Connection) -> bool {
     set_wait(connection, TRUNCATE_WAIT);
     let outcome = run(connection, "truncate");
     set_wait(connection, BUSY_WAIT);
-    outcome.is_some_and(|(busy, _, _)| !busy)
+    match outcome {
+        Ok((busy, _, _)) => !busy,
+        Err(error) => {
+            tracing::error!(%error, "the log could not be emptied");
+            false
+        }
+    }
 }
 
 fn set_wait(connection: &Connection, wait: Duration) {
@@ -110,18 +165,13 @@ fn set_wait(connection: &Connection, wait: Duration) {
     }
 }
 
-fn run(connection: &Connection, mode: &'static str) -> Option<Outcome> {
+fn run(connection: &Connection, mode: &'static str) -> rusqlite::Result<Outcome> {
     let sql = match mode {
         "noop" => "pragma wal_checkpoint(noop)",
         "passive" => "pragma wal_checkpoint(passive)",
         _ => "pragma wal_checkpoint(truncate)",
     };
-    let outcome = connection.prepare_cached(sql).and_then(|mut statement| {
-        statement.query_row([], |row| {
-            Ok((row.get::<_, i64>(0)? != 0, row.get(1)?, row.get(2)?))
-        })
-    });
-    outcome
-        .inspect_err(|error| tracing::error!(%error, mode, "a checkpoint failed"))
-        .ok()
+    connection.prepare_cached(sql)?.query_row([], |row| {
+        Ok((row.get::<_, i64>(0)? != 0, row.get(1)?, row.get(2)?))
+    })
 }

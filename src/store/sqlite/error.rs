@@ -1,7 +1,7 @@
 //! What SQLite's faults mean to a caller, by extended code and never by message.
 //!
-//! **Invariant:** a fault that a later try may not meet is `Unavailable`; one that only a change of code can mend is
-//! `Internal`.
+//! **Invariant:** a fault that a later try may not meet is `Unavailable`, one that only a sound file can end is
+//! `Damaged`, and one that only a change of code can mend is `Internal`.
 
 use rusqlite::ErrorCode;
 
@@ -19,14 +19,46 @@ impl From<rusqlite::Error> for StoreError {
             | ErrorCode::SystemIoFailure
             | ErrorCode::ReadOnly
             | ErrorCode::CannotOpen
-            | ErrorCode::DatabaseCorrupt
-            | ErrorCode::NotADatabase
             | ErrorCode::PermissionDenied
             | ErrorCode::OutOfMemory
             | ErrorCode::OperationInterrupted
             | ErrorCode::FileLockingProtocolFailed => Self::Unavailable(Box::new(error)),
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Damaged(Box::new(error)),
             _ => Self::Internal(Box::new(error)),
         }
+    }
+}
+
+/// A failure that befell a whole group, in one line for the log.
+#[derive(Debug)]
+pub(super) enum GroupFailure {
+    /// It may pass.
+    Fault(String),
+    /// A page of the file is damaged.
+    Damaged(String),
+}
+
+impl GroupFailure {
+    /// It failed at this step.
+    pub(super) fn of(step: &str, error: &dyn std::error::Error) -> Self {
+        Self::Fault(format!("{step}: {error}"))
+    }
+
+    /// It failed at this step, by what SQLite says.
+    pub(super) fn of_sqlite(step: &str, error: &rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged(format!("{step}: {error}"))
+            }
+            _ => Self::of(step, error),
+        }
+    }
+}
+
+impl std::fmt::Display for GroupFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Fault(text) | Self::Damaged(text)) = self;
+        f.write_str(text)
     }
 }
 

@@ -37,27 +37,72 @@ impl super::Sqlite {
     pub(in crate::store) fn examine(&self) -> Result<Vec<Finding>, StoreError> {
         let permissions = permissions(self.path());
         let mut findings = self.read(Wait::Yes, |connection| {
-            Ok(vec![
-                integrity(connection),
-                stat_rows(connection)?,
-                chunk_rows(connection)?,
-                terms_version(connection)?,
-            ])
+            let checks: [(&'static str, Check); 3] = [
+                ("stat", stat_rows),
+                ("chunks", chunk_rows),
+                ("terms", terms_version),
+            ];
+            let mut findings = vec![integrity(connection)];
+            for (name, check) in checks {
+                findings.push(match check(connection) {
+                    // It cannot be told; which table that is, the first finding says.
+                    Err(StoreError::Damaged(fault)) => Finding {
+                        check: name,
+                        ok: false,
+                        detail: fault.to_string(),
+                    },
+                    outcome => outcome?,
+                });
+            }
+            Ok(findings)
         })?;
         findings.extend(permissions);
         Ok(findings)
     }
 }
 
+/// One look at the file.
+type Check = fn(&Connection) -> Result<Finding, StoreError>;
+
 fn integrity(connection: &Connection) -> Finding {
-    let outcome: rusqlite::Result<String> =
-        connection.query_row("pragma integrity_check(1)", [], |row| row.get(0));
-    let detail = outcome.unwrap_or_else(|error| error.to_string());
+    let look = |sql: &str| {
+        let outcome: rusqlite::Result<String> = connection.query_row(sql, [], |row| row.get(0));
+        outcome.unwrap_or_else(|error| error.to_string())
+    };
+    let detail = look("pragma integrity_check(1)");
+    if detail == "ok" {
+        return Finding {
+            check: "integrity",
+            ok: true,
+            detail,
+        };
+    }
+    // It speaks of pages; which tables those are of shows when each is looked at alone.
+    let mut wrong: Vec<String> = table_names(connection)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|name| {
+            let found = look(&format!("pragma integrity_check(\"{name}\")"));
+            (name, found)
+        })
+        .filter(|(_, found)| found != "ok")
+        .map(|(name, found)| format!("table {name}: {}", found.replace('\n', " ")))
+        .collect();
+    if wrong.is_empty() {
+        wrong.push(detail);
+    }
     Finding {
         check: "integrity",
-        ok: detail == "ok",
-        detail,
+        ok: false,
+        detail: wrong.join("; "),
     }
+}
+
+/// The tables of the schema; their names are ours and need no quoting.
+fn table_names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "select name from sqlite_schema where type = 'table' and rootpage > 0 order by name";
+    let mut statement = connection.prepare(sql)?;
+    statement.query_map([], |row| row.get(0))?.collect()
 }
 
 /// What each kept count should be. One column: name, label as the store's code or null, count.

@@ -16,6 +16,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::Timestamp;
+use crate::store::sqlite::log::refuse_foreign_log;
 use crate::store::sqlite::mount::refuse_network;
 use crate::store::sqlite::schema::{back_up, migrate, schema_version};
 use crate::store::sqlite::turn::{lock_file, lock_until};
@@ -69,6 +70,10 @@ pub(super) fn open(options: &Options, now: Timestamp) -> Result<OpenFile, OpenEr
         lock_exclusive(path, &presence)?;
         create_file(path).map_err(|error| unusable("it cannot be created", error))?;
     } else {
+        // Alone with it: a log that is here was left by a crash. Others would have looked at it.
+        if let Ok(()) = presence.try_lock() {
+            refuse_foreign_log(path, usize::try_from(PAGE_BYTES).unwrap_or(0))?;
+        }
         lock_shared(path, &presence)?;
     }
     let mut connection = connect(path, options)?;

@@ -20,7 +20,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::domain::Stat;
-use crate::store::sqlite::published::Published;
+use crate::store::sqlite::error::GroupFailure;
+use crate::store::sqlite::place::Place;
+use crate::store::sqlite::published::{Published, wall_clock};
 use crate::store::sqlite::stat::stored_stats;
 use crate::store::sqlite::turn::Turn;
 use crate::store::sqlite::unit::{Effects, Unit, find};
@@ -38,9 +40,11 @@ pub(super) enum Verdict {
     Keep,
     /// It refused or failed alone; its savepoint goes back.
     Undo,
-    /// It met a fault of the file or the machine. SQLite may have rolled back the statement or the transaction,
-    /// depending on its journal; the group does not find out which, it ends.
+    /// It met a fault of the machine. SQLite may have rolled back the statement or the transaction, depending on its
+    /// journal; the group does not find out which, it ends.
     Abandon,
+    /// It met a damaged page. SQLite refuses other pages too until that transaction is over, so the group ends.
+    Damaged,
 }
 
 /// A unit in the queue, whatever it answers.
@@ -77,6 +81,7 @@ where
                 tracing::error!(%fault, "a unit of work met a fault of the store");
                 Verdict::Abandon
             }
+            Err(StoreError::Damaged(_)) => Verdict::Damaged,
             Err(
                 StoreError::Overloaded
                 | StoreError::NotFound(_)
@@ -124,16 +129,18 @@ impl std::fmt::Debug for dyn Task {
 pub(super) struct Group {
     connection: Connection,
     turn: Turn,
+    place: Place,
     wait: Duration,
     published: Arc<Published>,
     seen_version: i64,
 }
 
 impl Group {
-    pub(super) fn new(connection: Connection, turn: Turn, wait: Duration) -> Self {
+    pub(super) fn new(connection: Connection, turn: Turn, place: Place, wait: Duration) -> Self {
         Self {
             connection,
             turn,
+            place,
             wait,
             published: Arc::new(Published::new()),
             seen_version: -1,
@@ -172,10 +179,15 @@ impl Group {
     ) -> bool {
         let mut ran = Vec::new();
         let fate = self.transact(first, next, &mut ran);
-        self.published.note_usable(fate.is_ok());
+        let known = !self.published.usable();
+        match &fate {
+            Err(GroupFailure::Damaged(fault)) => self.published.note_damage(fault),
+            fate => self.published.note_group(fate.is_ok()),
+        }
         let erased = matches!(fate, Ok(true));
         let failure = fate.err().map(|error| error.to_string());
-        if let Some(failure) = &failure {
+        // Each request that it befalls is logged where it is answered; this once for all of them.
+        if let (Some(failure), false) = (&failure, known) {
             tracing::error!(
                 failure,
                 units = ran.len(),
@@ -202,10 +214,13 @@ impl Group {
             .turn
             .take(Instant::now() + self.wait)
             .map_err(|error| GroupFailure::of("taking the write turn", &error))?;
+        self.place
+            .check()
+            .map_err(|error| GroupFailure::of("looking for the file", &error))?;
         let begun = Instant::now();
         self.connection
             .execute_batch("begin immediate")
-            .map_err(|error| GroupFailure::of("begin", &error))?;
+            .map_err(|error| GroupFailure::of_sqlite("begin", &error))?;
         let mut effects = Effects::default();
         let outcome = loop {
             if let Some(task) = ran.last_mut()
@@ -236,7 +251,7 @@ impl Group {
                 self.connection.execute_batch("commit")?;
                 Ok(stats)
             };
-            finish().map_err(|error| GroupFailure::of("commit", &error))
+            finish().map_err(|error| GroupFailure::of_sqlite("commit", &error))
         });
         if outcome.is_err() && !self.connection.is_autocommit() {
             // A failed rollback leaves the transaction open; the next BEGIN will fail and say so.
@@ -262,12 +277,24 @@ impl Group {
         Ok(())
     }
 
+    /// Whether a write reaches the disk, by making one.
+    pub(super) fn prove(&mut self) -> bool {
+        let proof = self.run_one(|unit| {
+            unit.execute("update store set proved_at = ?1", [wall_clock()])?;
+            Ok(())
+        });
+        proof.wait().is_ok()
+    }
+
     /// Reads the file and takes its write lock, without writing.
     pub(super) fn self_check(&mut self) -> Result<(), GroupFailure> {
         let _held = self
             .turn
             .take(Instant::now() + self.wait)
             .map_err(|error| GroupFailure::of("taking the write turn", &error))?;
+        self.place
+            .check()
+            .map_err(|error| GroupFailure::of("looking for the file", &error))?;
         let check = || -> rusqlite::Result<()> {
             self.connection.execute_batch("begin immediate")?;
             let read = find(&self.connection, "select only_row from store", [], |_| {
@@ -276,23 +303,7 @@ impl Group {
             self.connection.execute_batch("rollback")?;
             read.map(|_| ())
         };
-        check().map_err(|error| GroupFailure::of("self-check", &error))
-    }
-}
-
-/// A failure that befell a whole group, in one line for the log.
-#[derive(Debug)]
-pub(super) struct GroupFailure(String);
-
-impl GroupFailure {
-    fn of(step: &str, error: &dyn std::error::Error) -> Self {
-        Self(format!("{step}: {error}"))
-    }
-}
-
-impl std::fmt::Display for GroupFailure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        check().map_err(|error| GroupFailure::of_sqlite("self-check", &error))
     }
 }
 
@@ -307,14 +318,14 @@ fn run_unit(
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute([]))
             .map(|_| ())
-            .map_err(|error| GroupFailure::of(sql, &error))
+            .map_err(|error| GroupFailure::of_sqlite(sql, &error))
     };
     step("savepoint unit")?;
     let mut unit = Unit::new(connection);
     let verdict = task.run(&mut unit);
     let changed = unit.effects;
     if connection.is_autocommit() {
-        return Err(GroupFailure(
+        return Err(GroupFailure::Fault(
             "SQLite rolled the whole transaction back".to_owned(),
         ));
     }
@@ -322,8 +333,13 @@ fn run_unit(
         Verdict::Keep => effects.merge(changed),
         Verdict::Undo => step("rollback to unit")?,
         Verdict::Abandon => {
-            return Err(GroupFailure(
+            return Err(GroupFailure::Fault(
                 "a unit of the group met a fault of the store".to_owned(),
+            ));
+        }
+        Verdict::Damaged => {
+            return Err(GroupFailure::Damaged(
+                "a unit of the group met a damaged page".to_owned(),
             ));
         }
     }
@@ -449,7 +465,7 @@ mod tests {
             );
         }
         assert!(rows(&group).is_empty());
-        assert!(!group.published.usable().0);
+        assert!(!group.published.usable());
         group
             .connection
             .pragma_update(None, "max_page_count", pages + 2000)
@@ -457,7 +473,8 @@ mod tests {
         let (again, reply) = insert("again");
         run(&mut group, vec![again]);
         assert!(reply.blocking_recv().unwrap().is_ok());
-        assert!(group.published.usable().0);
+        // That it has passed is for the writer to say.
+        assert!(!group.published.usable());
     }
 
     #[test]

@@ -27,6 +27,7 @@ use rusqlite::Connection;
 use crate::domain::{Stat, TenantId, Timestamp};
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::Group;
+use crate::store::sqlite::place::Place;
 use crate::store::sqlite::published::Published;
 use crate::store::sqlite::readers::{Readers, within_transaction};
 use crate::store::sqlite::turn::Turn;
@@ -52,9 +53,11 @@ mod handoff;
 mod idempotency;
 mod identity;
 mod import;
+mod log;
 mod mount;
 mod note;
 mod passage;
+mod place;
 mod principle;
 mod published;
 mod readers;
@@ -108,6 +111,7 @@ impl Sqlite {
         let group = Group::new(
             opened.connection,
             Turn::open(&path).map_err(io)?,
+            Place::of(&path).map_err(io)?,
             options.write_wait,
         );
         let wal = examine::with_suffix(&path, "-wal");
@@ -118,7 +122,10 @@ impl Sqlite {
             },
             Role::Command => Mode::Command {
                 published: group.published(),
-                group: Box::new(Mutex::new((group, Checkpointer::new(wal)))),
+                group: {
+                    let checkpointer = Checkpointer::new(wal, group.published());
+                    Box::new(Mutex::new((group, checkpointer)))
+                },
             },
         };
         Ok(Self {
@@ -154,13 +161,17 @@ impl Sqlite {
         wait: Wait,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        match &self.mode {
+        let outcome = match &self.mode {
             Mode::Server { readers, .. } => readers.read(wait, read),
             Mode::Command { group, .. } => {
                 let held = group.lock().unwrap_or_else(PoisonError::into_inner);
                 within_transaction(held.0.connection(), read)
             }
+        };
+        if let Err(StoreError::Damaged(fault)) = &outcome {
+            self.published().note_damage(&fault.to_string());
         }
+        outcome
     }
 
     fn published(&self) -> &Published {
@@ -242,7 +253,7 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn health(&self) -> Health {
-        let (usable, checked_at) = self.published().usable();
+        let (checked_at, age) = self.published().checked();
         let readers = match &self.mode {
             Mode::Server { readers, .. } => readers.state(),
             Mode::Command { .. } => PoolState {
@@ -252,12 +263,21 @@ impl Sqlite {
             },
         };
         Health {
-            usable,
+            usable: self.published().usable(),
+            damaged: self.published().damaged(),
             checked_at,
+            age,
             queue_depth: self.published().depth(),
             queue_capacity: QUEUE_CAPACITY,
             readers,
+            log_frames: self.published().log_frames(),
         }
+    }
+
+    /// Octets of the file and of its log.
+    pub(in crate::store) fn file_bytes(&self) -> (u64, u64) {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        (size(&self.path), size(&self.wal_path()))
     }
 
     #[expect(
@@ -316,6 +336,7 @@ mod testing {
         Group::new(
             opened.connection,
             Turn::open(&options.path).unwrap(),
+            Place::of(&options.path).unwrap(),
             options.write_wait,
         )
     }

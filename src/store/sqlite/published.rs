@@ -3,9 +3,9 @@
 //! **Invariant:** reading it never waits for the writer, and what counts what ever happened never falls.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::domain::{Stat, Timestamp};
 use crate::store::sqlite::unit::Effects;
@@ -15,7 +15,11 @@ use crate::store::sqlite::unit::Effects;
 pub(super) struct Published {
     stats: Mutex<Arc<BTreeMap<Stat, i64>>>,
     usable: AtomicBool,
+    damaged: AtomicBool,
     checked_at: AtomicI64,
+    checked: Mutex<Instant>,
+    log: AtomicU64,
+    log_moved: AtomicU64,
     pub(super) depth: AtomicUsize,
     pub(super) bytes: AtomicUsize,
     recalls: AtomicI64,
@@ -29,7 +33,11 @@ impl Published {
         Self {
             stats: Mutex::new(Arc::new(zeros)),
             usable: AtomicBool::new(true),
+            damaged: AtomicBool::new(false),
             checked_at: AtomicI64::new(0),
+            checked: Mutex::new(Instant::now()),
+            log: AtomicU64::new(0),
+            log_moved: AtomicU64::new(0),
             depth: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             recalls: AtomicI64::new(0),
@@ -42,12 +50,47 @@ impl Published {
         Arc::clone(&lock(&self.stats))
     }
 
-    /// Whether the file could be used at the last look, and when that was.
-    pub(super) fn usable(&self) -> (bool, Timestamp) {
+    /// Whether the file could be used at the last look.
+    pub(super) fn usable(&self) -> bool {
+        self.usable.load(Ordering::Acquire)
+    }
+
+    /// When that look was, by the wall clock, and how long ago it is.
+    pub(super) fn checked(&self) -> (Timestamp, Duration) {
         (
-            self.usable.load(Ordering::Acquire),
             Timestamp::from_millis(self.checked_at.load(Ordering::Acquire)),
+            lock(&self.checked).elapsed(),
         )
+    }
+
+    /// Whether damage was met.
+    pub(super) fn damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
+    }
+
+    /// Notes that damage was met.
+    pub(super) fn note_damage(&self, fault: &str) {
+        if !self.damaged.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                fault,
+                "the file is damaged: run `agent-memory doctor`, and restore a copy"
+            );
+        }
+    }
+
+    /// Pages in the log, and how many of them are in the file as well.
+    pub(super) fn log_frames(&self) -> (u64, u64) {
+        (
+            self.log.load(Ordering::Relaxed),
+            self.log_moved.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Notes how long the log is.
+    pub(super) fn note_log(&self, frames: i64, moved: i64) {
+        let whole = |count: i64| u64::try_from(count).unwrap_or(0);
+        self.log.store(whole(frames), Ordering::Relaxed);
+        self.log_moved.store(whole(moved), Ordering::Relaxed);
     }
 
     /// Units waiting.
@@ -87,6 +130,13 @@ impl Published {
             }
         }
         self.checked_at.store(wall_clock(), Ordering::Release);
+        *lock(&self.checked) = Instant::now();
+    }
+
+    /// Notes how a group of writes ended. A failure stands until the writer has proved that it has passed: a small
+    /// write may still find room where the next one does not.
+    pub(super) fn note_group(&self, stored: bool) {
+        self.note_usable(stored && self.usable());
     }
 
     /// Publishes the facts as they stand in the file; what never falls does not.
@@ -108,9 +158,9 @@ impl Published {
     }
 }
 
-/// Unix milliseconds for the age of the self-check. Not `Clock`: a fixed one would make health lie.
-#[expect(clippy::disallowed_methods, reason = "operational age, not data")]
-fn wall_clock() -> i64 {
+/// Unix milliseconds of a look at the store. Not `Clock`: a fixed one would make health lie.
+#[expect(clippy::disallowed_methods, reason = "operational, not data")]
+pub(super) fn wall_clock() -> i64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX))

@@ -27,7 +27,8 @@ pub(super) const QUEUE_CAPACITY: usize = 1024;
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// How often an idle writer looks around: counts of other processes, checkpoint, self-check.
 const IDLE_TICK: Duration = Duration::from_secs(1);
-/// How often it takes the write lock to see that it could. It writes nothing to an idle disk.
+/// How often it takes the write lock to see that it could. It writes nothing to an idle disk, unless a write failed:
+/// then a write proves each second whether that has passed.
 const SELF_CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// The writer thread and its queue.
@@ -49,7 +50,10 @@ impl Writer {
         let (queue, tasks) = sync_channel(QUEUE_CAPACITY);
         let thread = thread::Builder::new()
             .name("writer".into())
-            .spawn(move || serve(group, &tasks, Checkpointer::new(wal)))?;
+            .spawn(move || {
+                let checkpointer = Checkpointer::new(wal, group.published());
+                serve(group, &tasks, checkpointer);
+            })?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
             thread: Mutex::new(Some(thread)),
@@ -127,6 +131,9 @@ fn serve(mut group: Group, tasks: &Receiver<Box<dyn Task>>, mut checkpointer: Ch
             Ok(first) => {
                 let erased = group.run(leave(first), || tasks.try_recv().ok().map(leave));
                 checkpointer.after_group(group.connection(), erased);
+                if !published.usable() && checked.elapsed() >= IDLE_TICK {
+                    look_whether_it_passed(&mut group, &mut checkpointer, &mut checked);
+                }
             }
             Err(RecvTimeoutError::Timeout) => idle(&mut group, &mut checkpointer, &mut checked),
             Err(RecvTimeoutError::Disconnected) => break,
@@ -145,7 +152,9 @@ fn idle(group: &mut Group, checkpointer: &mut Checkpointer, checked: &mut Instan
     } else if let Err(error) = group.refresh() {
         tracing::error!(%error, "the counts could not be read");
     }
-    if checked.elapsed() >= SELF_CHECK_EVERY {
+    if !group.published().usable() {
+        look_whether_it_passed(group, checkpointer, checked);
+    } else if checked.elapsed() >= SELF_CHECK_EVERY {
         *checked = Instant::now();
         let check = group.self_check();
         if let Err(failure) = &check {
@@ -154,6 +163,18 @@ fn idle(group: &mut Group, checkpointer: &mut Checkpointer, checked: &mut Instan
         group.published().note_usable(check.is_ok());
     }
     checkpointer.when_idle(group.connection());
+}
+
+/// After a failure: whether the log and the file can both be written again. A disk without room may have some left in
+/// the log and none for the file.
+fn look_whether_it_passed(
+    group: &mut Group,
+    checkpointer: &mut Checkpointer,
+    checked: &mut Instant,
+) {
+    *checked = Instant::now();
+    let passed = group.prove() && checkpointer.pass_on(group.connection());
+    group.published().note_usable(passed);
 }
 
 #[cfg(test)]

@@ -19,6 +19,10 @@
 
 mod contract;
 mod harness;
+#[allow(
+    dead_code,
+    reason = "shared with the other crates, which use more of it"
+)]
 mod process;
 
 use contract::watched;

@@ -57,6 +57,11 @@ pub(crate) fn client() -> ureq::Agent {
 impl Server {
     /// Starts a server on `db` and waits until it answers.
     pub(crate) fn start(db: &Path) -> Self {
+        Self::start_with(db, &[])
+    }
+
+    /// The same with flags.
+    pub(crate) fn start_with(db: &Path, flags: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -70,6 +75,7 @@ impl Server {
                 "--log",
                 "error",
             ])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -86,6 +92,16 @@ impl Server {
     /// The address of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// A body by GET, if the answer is 200.

@@ -79,6 +79,7 @@ where
             }
             Err(
                 StoreError::Overloaded
+                | StoreError::Timeout
                 | StoreError::NotFound(_)
                 | StoreError::Conflict(_)
                 | StoreError::Invalid(_)

@@ -18,7 +18,7 @@ LISTS = {
     "events": ("/api/v1/events", "events", "event_id"),
     "handoffs": ("/api/v1/handoffs", "handoffs", "handoff_id"),
     "decisions": ("/api/v1/decisions", "decisions", "decision_id"),
-    "notes": ("/api/v1/knowledge", "notes", "note_id"),
+    "notes": ("/api/v1/knowledge", "knowledge", "note_id"),
 }
 PREFIX = {"events": "evt_", "handoffs": "sh_", "decisions": "dec_", "notes": "kn_"}
 WORDS = (
@@ -73,12 +73,13 @@ class Client:
         except Refused:
             self.unsure[kind].difference_update(ids)
             raise
+        if answer.status != 408:
+            self.unsure[kind].difference_update(ids)
         if answer.status in (201, 207):
             failed = answer.json()["failed"] if answer.status == 207 else 0
             if failed:
                 self.surprises.append(f"{failed} of a batch failed: {answer.text[:300]}")
                 return
-            self.unsure[kind].difference_update(ids)
             self.acknowledged[kind].update(ids)
             self.recent[kind].extend(ids)
 
@@ -106,7 +107,7 @@ class Client:
         self.write("handoff", "/api/v1/handoff", "handoffs", [body["handoff_id"]], body)
 
     def decide(self):
-        body = {"decision_id": self.new("decisions"), "decision": self.text(20), "rationale": self.text(20)}
+        body = {"decision_id": self.new("decisions"), "decision": self.text(20), "rationale": [self.text(20)]}
         self.write("decision", "/api/v1/decisions", "decisions", [body["decision_id"]], body)
 
     def note(self):

@@ -190,6 +190,8 @@ fn who_comes_beyond_the_limit_is_told_so() {
         (wire.ask(&get("/health")).status == 200).then_some(())
     });
     wait_for("its end", || gauge(19, &mut open[0]).then_some(()));
+    open.truncate(4);
+    wait_for("their end", || gauge(5, &mut open[0]).then_some(()));
     assert_eq!(stored(&server), 0);
     let refused = metric(
         &server,

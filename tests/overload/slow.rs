@@ -117,18 +117,13 @@ fn a_slow_request_is_answered_408_and_the_others_do_not_notice() {
         }
     });
     times.sort_unstable();
-    let median = times[times.len() / 2];
+    let (median, p95) = (times[times.len() / 2], times[times.len() * 95 / 100]);
     eprintln!(
-        "beside slow clients: {} times, median {median:?}, worst {:?}",
-        times.len(),
-        times[times.len() - 1]
+        "beside slow clients: {} times, median {median:?}, p95 {p95:?}",
+        times.len()
     );
     assert!(median < Duration::from_millis(100), "median {median:?}");
-    assert!(
-        times[times.len() - 1] < Duration::from_secs(1),
-        "worst {:?}",
-        times[times.len() - 1]
-    );
+    assert!(p95 < Duration::from_millis(500), "p95 {p95:?}");
     let cut = metric(
         &server,
         "agent_memory_http_connections_cut_total{reason=\"slow_head\"}",
@@ -181,50 +176,60 @@ fn long_text(server: &Server) -> String {
     )
 }
 
+/// A client that asks for a long text and reads as far as the status.
+fn ask_and_read_no_more(server: &Server, path: &str) -> Wire {
+    let mut wire = Wire::connect(server);
+    wire.shrink();
+    wire.send(&get(path));
+    wire.fill().expect("closed before it was answered");
+    wire
+}
+
 #[test]
-fn clients_that_do_not_read_are_cut_off_and_fill_no_memory() {
-    let _alone = alone();
+fn answers_that_nobody_reads_fill_no_memory() {
+    let _others = among_others();
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("memory.db");
     let path = long_text(&Server::start(&db));
-    let server = Server::start_with(&db, &["--request-timeout", "8"]);
+    let server = Server::start_with(&db, &["--request-timeout", "300"]);
     let began = anonymous_mb(&server);
-    let mut refused = 0;
-    // Each reads as far as the status, and the system's buffers for it do not hold the rest.
     let clients: Vec<_> = (0..32)
-        .map(|_| {
-            let mut wire = Wire::connect(&server);
-            wire.shrink();
-            wire.send(&get(&path));
-            wire
-        })
-        .map(|mut wire| {
-            wire.fill().expect("closed before it was answered");
-            refused += usize::from(wire.has_status(503));
-            wire
-        })
+        .map(|_| ask_and_read_no_more(&server, &path))
         .collect();
+    let refused = clients.iter().filter(|wire| wire.has_status(503)).count();
     let filled = anonymous_mb(&server);
     eprintln!("32 that do not read: {refused} refused, {began} MB before, {filled} MB then");
     // 256 MiB are room for 26 of them.
-    assert!((1..=7).contains(&refused), "{refused} of 32 were refused");
+    assert!((5..=7).contains(&refused), "{refused} of 32 were refused");
     assert!(filled < began + 400, "{filled} MB");
-    assert_eq!(
-        Wire::connect(&server)
-            .ask(&post("/api/v1/events", &event("meanwhile")))
-            .status,
-        201
-    );
+    let written = Wire::connect(&server).ask(&post("/api/v1/events", &event("meanwhile")));
+    assert_eq!(written.status, 201);
+    drop(clients);
+    wait_for("the room to be free again", || {
+        (Wire::connect(&server).ask(&get(&path)).status == 200).then_some(())
+    });
+}
+
+#[test]
+fn clients_that_do_not_read_are_cut_off() {
+    let _others = among_others();
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("memory.db");
+    let path = long_text(&Server::start(&db));
+    let server = Server::start_with(&db, &["--request-timeout", "2"]);
+    let begun = Instant::now();
+    let clients: Vec<_> = (0..3)
+        .map(|_| ask_and_read_no_more(&server, &path))
+        .collect();
     let cut = "agent_memory_http_connections_cut_total{reason=\"slow_reader\"}";
     wait_for("those that do not read to be cut off", || {
-        (metric(&server, cut) == 32 - refused as u64).then_some(())
+        (metric(&server, cut) == 3).then_some(())
+    });
+    assert!(begun.elapsed() >= TIMEOUT, "{:?}", begun.elapsed());
+    wait_for("their connections to be gone", || {
+        (metric(&server, "agent_memory_http_connections") <= 2).then_some(())
     });
     drop(clients);
-    assert_eq!(
-        Wire::connect(&server).ask(&get(&path)).status,
-        200,
-        "the room is not free again"
-    );
 }
 
 #[test]

@@ -5,22 +5,31 @@
 //!
 //! **Invariant:** holds no rule; it only puts together.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use actix_http::{HttpService, KeepAlive, Protocol};
+use actix_server::{GracefulShutdownSignal, Server};
+use actix_service::{
+    IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config,
+};
+use actix_web::App;
+use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
-use actix_web::{App, HttpServer};
 use anyhow::Context as _;
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exec::Exec;
-use crate::http::{self, Hosts, State};
+use crate::http::{self, Bounds, Door, Hosts, Room, State, Wire};
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::service::{Limits, Services};
@@ -28,12 +37,19 @@ use crate::store::{OpenError, Options, Store};
 
 /// How long requests in flight get to finish when the server stops. With the writer's queue that stays below 10 s.
 const SHUTDOWN_SECONDS: u64 = 5;
-/// How long a client may take for its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take for its request's head, unless a whole request has less.
+const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Most connections, a worker. Beyond it the system's backlog holds them.
-const CONNECTIONS_PER_WORKER: usize = 1024;
+/// What the system holds of an answer that its client has not read: with its own default, up to 4 MB, it asks for more
+/// only when a third of that is read, which a slow client takes minutes for.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// How long a connection stays half closed, for a client that still sends when it was answered.
+const DISCONNECT_TIME: Duration = Duration::from_secs(1);
+/// Open files beside connections: those that are turned away, the store's own, logs, pipes, with room to spare.
+const OTHER_FILES: u64 = 192;
+/// Open files of a read-only connection to the store.
+const FILES_PER_READER: u64 = 4;
 
 /// Opens the store for a command: one connection and nothing in the background.
 ///
@@ -58,21 +74,32 @@ pub fn run(
         max_artifact_bytes: config.max_artifact_bytes,
     };
     let services = open(&config.store, clock, limits)?;
+    let metrics = Arc::new(Metrics::new(http::ROUTES)?);
     let state = Data::new(State {
         exec: Exec::new(
             services.clone(),
             config.store.readers,
             config.request_timeout,
         ),
-        metrics: Arc::new(Metrics::new(http::ROUTES)?),
+        metrics: Arc::clone(&metrics),
         options: http::Options {
             hosts: Hosts::new(config.allowed_hosts.iter().cloned()),
             max_body_bytes: config.max_body_bytes,
             body_timeout: config.request_timeout,
         },
+        room: Room::new(config.max_body_bytes.max(config.max_artifact_bytes)),
     });
+    let door = Door::new(
+        Bounds {
+            connections: connections(config),
+            head: HEAD_TIME.min(config.request_timeout),
+            keep_alive: KEEP_ALIVE,
+            patience: config.request_timeout,
+        },
+        metrics,
+    );
     let mut jobs = Jobs::start(services.clone()).context("the job thread could not be started")?;
-    let outcome = actix_web::rt::System::new().block_on(listen(config, state, ready, stop));
+    let outcome = actix_web::rt::System::new().block_on(listen(config, state, door, ready, stop));
     jobs.stop();
     services.close();
     outcome
@@ -81,33 +108,29 @@ pub fn run(
 async fn listen(
     config: &Config,
     state: Data<State>,
+    door: Arc<Door>,
     ready: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()> + 'static,
 ) -> anyhow::Result<()> {
-    let server = HttpServer::new(move || {
-        let state = state.clone();
-        App::new()
-            .wrap(from_fn(http::observe))
-            .configure(|config| http::routes(config, &state))
-    })
-    .workers(config.workers)
-    .max_connections(CONNECTIONS_PER_WORKER)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .bind(config.listen)
-    .with_context(|| {
+    let listener = TcpListener::bind(config.listen).with_context(|| {
         format!(
             "cannot listen on {}: is another server running there? Choose a port with --listen",
             config.listen
         )
     })?;
-    let address = server
-        .addrs()
-        .first()
-        .copied()
-        .context("no address was bound")?;
+    // Connections inherit it.
+    set_socket_send_buffer_size(&listener, SEND_BUFFER_BYTES)
+        .context("the size of socket buffers cannot be set")?;
+    let address = listener.local_addr().context("no address was bound")?;
+    let server = Server::build()
+        .workers(config.workers)
+        .max_concurrent_connections(usize::MAX) // The door says when it is full.
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals();
+    let ending = server.graceful_shutdown_signal();
+    let server = server.listen("http", listener, move || {
+        connection(&state, Arc::clone(&door), ending.clone())
+    })?;
     let server = server.run();
     let handle = server.handle();
     actix_web::rt::spawn(async move {
@@ -116,6 +139,68 @@ async fn listen(
     });
     ready(address);
     server.await.context("the server failed")
+}
+
+/// What becomes of a connection. `HttpServer` would do the same for bare sockets alone.
+fn connection(
+    state: &Data<State>,
+    door: Arc<Door>,
+    ending: GracefulShutdownSignal,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), InitError = ()> + use<> {
+    let app = App::new()
+        .wrap(from_fn(http::observe))
+        .configure(|config| http::routes(config, state))
+        .into_factory()
+        .map_err(|error: actix_web::Error| error.error_response());
+    let http = HttpService::build()
+        // The wire bounds these: each request's head and not the first one's alone, each silence.
+        .keep_alive(KeepAlive::Os)
+        .client_request_timeout(Duration::ZERO)
+        .client_disconnect_timeout(DISCONNECT_TIME)
+        .on_connect_ext(Wire::introduce)
+        .graceful_shutdown_signal(move || {
+            let ending = ending.clone();
+            async move { ending.notified().await }
+        })
+        .finish(map_config(app, |()| AppConfig::default()));
+    fn_service(move |io: TcpStream| {
+        let door = Arc::clone(&door);
+        async move {
+            let peer = io.peer_addr().ok();
+            let wire = door.enter(io).await?;
+            Ok((wire, Protocol::Http1, peer))
+        }
+    })
+    .and_then(http)
+}
+
+/// How many connections there can be: as many as wished, if the system allows as many open files. Its soft limit is
+/// often 1024 for the sake of programs that use `select`; this one does not.
+fn connections(config: &Config) -> usize {
+    let wished = config.max_connections;
+    let others = OTHER_FILES + FILES_PER_READER * u64::from(config.store.readers);
+    let needed = u64::try_from(wished)
+        .unwrap_or(u64::MAX)
+        .saturating_add(others);
+    let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
+    let mut files = getrlimit(Resource::Nofile);
+    if !is_enough(files.current) {
+        let most = files.maximum.unwrap_or(u64::MAX);
+        files.current = Some(most.min(needed));
+        if let Err(error) = setrlimit(Resource::Nofile, files) {
+            tracing::warn!(%error, "the limit of open files could not be raised");
+        }
+    }
+    let limit = getrlimit(Resource::Nofile).current;
+    if is_enough(limit) {
+        return wished;
+    }
+    let room = limit.unwrap_or(0).saturating_sub(others).max(1);
+    tracing::warn!(
+        "the limit of open files leaves room for {room} connections and not for {wished}: raise it (ulimit -n) or lower \
+         --max-connections"
+    );
+    usize::try_from(room).unwrap_or(wished)
 }
 
 /// A server on a thread of its own, for tests.

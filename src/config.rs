@@ -60,6 +60,9 @@ pub struct ServeArgs {
         default_value = "full"
     )]
     pub durability: DurabilityArg,
+    /// Most connections at once; whoever comes beyond is answered 503
+    #[arg(long, env = "AGENT_MEMORY_MAX_CONNECTIONS", value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_connections: u32,
     /// Longest time for a request, in seconds
     #[arg(long, env = "AGENT_MEMORY_REQUEST_TIMEOUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub request_timeout: u64,
@@ -93,7 +96,7 @@ pub struct ServeArgs {
         long,
         env = "AGENT_MEMORY_LOG",
         value_name = "FILTER",
-        default_value = "info,actix_server=warn"
+        default_value = "info,actix_server=warn,actix_http=off"
     )]
     pub log: String,
 }
@@ -125,6 +128,8 @@ pub struct Config {
     pub workers: usize,
     /// How the store is opened.
     pub store: Options,
+    /// Most connections at once.
+    pub max_connections: usize,
     /// Longest time for a request.
     pub request_timeout: Duration,
     /// Largest request body, in bytes.
@@ -171,7 +176,9 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let readers = args.readers.map_or_else(|| (2 * cores).max(4), usize::from);
         let mut store = store_options(global, Role::Server)?;
+        let request_timeout = Duration::from_secs(args.request_timeout);
         store.readers = u32::try_from(readers).unwrap_or(4);
+        store.read_time = Some(request_timeout);
         store.durability = match args.durability {
             DurabilityArg::Full => Durability::Full,
             DurabilityArg::Normal => Durability::Normal,
@@ -180,7 +187,8 @@ impl Config {
             listen: args.listen,
             workers: args.workers.map_or(cores, usize::from),
             store,
-            request_timeout: Duration::from_secs(args.request_timeout),
+            max_connections: usize::try_from(args.max_connections).unwrap_or(usize::MAX),
+            request_timeout,
             max_body_bytes: args.max_body,
             max_artifact_bytes: args.max_artifact,
             allowed_hosts: args.allowed_host.clone(),
@@ -204,6 +212,8 @@ pub fn store_options(global: &Global, role: Role) -> anyhow::Result<Options> {
         readers: 1,
         // Its expiry is the sign of overload; longer than any read should take, shorter than a client's patience.
         reader_wait: Duration::from_secs(2),
+        // A command takes the time it takes.
+        read_time: None,
         durability: Durability::Full,
         write_wait: Duration::from_secs(10),
     })

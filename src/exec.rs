@@ -1,13 +1,15 @@
 //! From an async worker to a service and back.
 //!
 //! A point read of some microseconds runs on the worker itself, if a connection is free; otherwise, and for anything
-//! longer, the call hops to the blocking pool. Admission bounds how many calls may be on their way there, so that
-//! waiting is possible, bounded and visible. A write is parsed here or there by its size, queued, and awaited without
-//! holding a thread.
+//! longer, the call hops to the blocking pool. Admission bounds how many calls may be on their way there. Others queue
+//! before it, first come, first served, and hold nothing but their request meanwhile; whoever does not get in for
+//! [`PATIENCE`] is told that the server is busy. So a burst takes longer and does not fail, and waiting is bounded and
+//! visible. A write is parsed here or there by its size, queued, and awaited without holding a thread.
 //!
 //! **Invariant:** the only caller of `web::block`, and nothing unbounded runs on a worker.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::web;
@@ -18,6 +20,13 @@ use crate::service::{Error, Pending, Services};
 
 /// Admission permits for each reader connection. From the design.
 const PERMITS_PER_READER: usize = 4;
+/// How long a call may queue to be admitted. It makes a burst of some hundred searches wait rather than fail, and lets
+/// the server be itself again within five seconds of a greater one: what queues is worked off even if nobody waits for
+/// it any more.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Most calls that queue to be admitted. There is one a connection, so this bounds no server with the default number of
+/// them.
+const MOST_WAITING: usize = 4096;
 /// A request body up to this many bytes is parsed on the worker: at 20 MB/s for terms that is under a millisecond.
 const INLINE_BYTES: usize = 16 * 1024;
 /// Most answers and bodies at once that go on for as long as the client likes: exports and imports. Each holds some
@@ -30,6 +39,7 @@ pub struct Exec {
     waiting: Services,
     now: Services,
     permits: Arc<Semaphore>,
+    queued: Arc<AtomicUsize>,
     streams: Arc<Semaphore>,
     deadline: Duration,
 }
@@ -43,6 +53,7 @@ impl Exec {
             now: services.without_waiting(),
             waiting: services,
             permits: Arc::new(Semaphore::new(permits)),
+            queued: Arc::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             deadline,
         }
@@ -51,6 +62,11 @@ impl Exec {
     /// The services, for calls that touch neither the file nor a connection.
     pub fn services(&self) -> &Services {
         &self.now
+    }
+
+    /// How many calls queue to be admitted.
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// A read of some microseconds.
@@ -75,8 +91,8 @@ impl Exec {
         &self,
         call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let _permit = self.permits.try_acquire().map_err(|_| Error::Overloaded)?;
-        self.block(call).await
+        let permit = self.admit(PATIENCE, Error::Overloaded).await?;
+        self.block(permit, call).await
     }
 
     /// The right to work on something long, step by step, for as long as the answer is kept.
@@ -97,11 +113,8 @@ impl Exec {
         &self,
         call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = timeout(self.deadline, self.permits.acquire()).await;
-        let _permit = turn
-            .map_err(|_| Error::Timeout)?
-            .map_err(|_| Error::Overloaded)?;
-        self.block(call).await
+        let permit = self.admit(self.deadline, Error::Timeout).await?;
+        self.block(permit, call).await
     }
 
     /// A write of `bytes`, until it is on disk.
@@ -129,8 +142,8 @@ impl Exec {
         if bytes <= INLINE_BYTES {
             return call(&self.waiting);
         }
-        let _permit = self.permits.try_acquire().map_err(|_| Error::Overloaded)?;
-        self.block(call).await
+        let permit = self.admit(PATIENCE, Error::Overloaded).await?;
+        self.block(permit, call).await
     }
 
     /// Awaits a write. One that is not on disk in time may still get there.
@@ -143,18 +156,47 @@ impl Exec {
             .map_err(|_| Error::Timeout)??)
     }
 
+    /// A permit, at once or after a while in the queue; `late` if there is none for so long.
+    async fn admit(&self, patience: Duration, late: Error) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let place = Place(&self.queued);
+        if self.queued.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
+            return Err(Error::Overloaded);
+        }
+        let permit = timeout(patience, Arc::clone(&self.permits).acquire_owned()).await;
+        drop(place);
+        permit.map_err(|_| late)?.map_err(|_| Error::Overloaded)
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the one hop to the blocking pool"
     )]
     async fn block<T: Send + 'static>(
         &self,
+        permit: OwnedSemaphorePermit,
         call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let services = self.waiting.clone();
-        let answer = timeout(self.deadline, web::block(move || call(&services))).await;
-        answer
+        let work = web::block(move || {
+            // The permit is the thread's: a caller that gives up does not end the call.
+            let _permit = permit;
+            call(&services)
+        });
+        timeout(self.deadline, work)
+            .await
             .map_err(|_| Error::Timeout)?
             .map_err(|error| Error::Internal(Box::new(error)))?
+    }
+}
+
+/// A place in the queue, given up when its call is admitted, is turned away or is dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

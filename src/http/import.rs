@@ -5,16 +5,17 @@
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::domain::Invalid;
 use crate::domain::export::Line;
 use crate::domain::import::{How, Mode};
 use crate::http::State;
 use crate::http::openapi::{Operation, Query, Tag, json, lines, post};
+use crate::http::pace::Pace;
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, Media, drain, media, next};
-use crate::service::{Error, Import, ImportReport, stopped};
+use crate::service::{Error, Import, ImportCause, ImportReport, stopped};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config.service(web::resource("/api/v1/import").route(web::post().to(import)));
@@ -62,11 +63,22 @@ async fn import(
     match read(&state, &mut body, import).await {
         Ok(report) => Ok(HttpResponse::Ok().json(report)),
         Err(error) => {
-            // So that the client, still sending, gets to see the answer. It has as long as for a body.
-            drop(timeout(state.options.body_timeout, drain(&mut body)).await);
+            // So that the client, still sending, gets to see the answer. It has as long as for a body, unless it has had
+            // that.
+            if !is_late(&error) {
+                drop(timeout(state.options.body_timeout, drain(&mut body)).await);
+            }
             Err(error.into())
         }
     }
+}
+
+/// Whether the body came too slowly, or its rows were stored too slowly.
+fn is_late(error: &Error) -> bool {
+    let Error::Import(failure) = error else {
+        return false;
+    };
+    matches!(&failure.cause, ImportCause::Failed(cause) if matches!(**cause, Error::Timeout))
 }
 
 async fn read(
@@ -74,12 +86,15 @@ async fn read(
     body: &mut actix_web::dev::Payload,
     mut import: Import,
 ) -> Result<ImportReport, Error> {
+    let mut pace = Pace::new(state.options.body_timeout);
     loop {
-        let part = timeout(state.options.body_timeout, next(body)).await;
+        let part = timeout_at(pace.waits(), next(body)).await;
         let part = part.map_err(|_| stopped(import.report(), Error::Timeout))?;
         let Some(part) = part else { break };
         let broke = |_| stopped(import.report(), Invalid::new("body", "broke off").into());
-        import.push(&part.map_err(broke)?);
+        let part = part.map_err(broke)?;
+        pace.moves(part.len());
+        import.push(&part);
         while let Some(block) = import.block() {
             import = store(state, import, block).await?;
         }

@@ -1,18 +1,23 @@
-//! Around every request: its id, the Host and Origin checks, one shape for errors, and the counting.
+//! Around every request: its id, the Host and Origin checks, one shape for errors, room for the answer, and the
+//! counting.
 //!
 //! **Invariant:** whatever happens inside, a request is counted exactly once and its answer carries its id.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::Error as ActixError;
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 
 use crate::http::State;
+use crate::http::answer::Answer;
+use crate::http::connection::{Answering, Course};
 use crate::http::problem::{Problem, keep_allow, of_status};
 use crate::metrics::Metrics;
 
@@ -31,8 +36,10 @@ pub async fn observe(
         return Err(actix_web::error::ErrorInternalServerError("no state"));
     };
     let counting = Counting::begin(&state.metrics);
+    let answering = request.conn_data::<Rc<Course>>().map(Course::begin);
     let request_id = request_id(&request);
     let method = request.method().clone();
+    let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
     // The request itself must not be kept: actix wants the only handle to it.
     let mut response = match state.options.hosts.check(request.request()) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
@@ -41,6 +48,14 @@ pub async fn observe(
     if is_bare_failure(&response) {
         response = in_words(response, &request_id);
     }
+    // A body that was to come in chunks has an end only if it was read.
+    let is_unread = is_chunked && response.status().is_client_error();
+    if is_unread || response.status() == StatusCode::REQUEST_TIMEOUT {
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+        answering.iter().for_each(Answering::is_last);
+    }
+    let mut response = with_room(response, &state, answering, &request_id);
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -50,6 +65,27 @@ pub async fn observe(
     tracing::debug!(request_id, %method, path = pattern.as_deref().unwrap_or("unmatched"), status,
         duration_ms = begun.elapsed().as_secs_f64() * 1e3, "answered");
     Ok(response)
+}
+
+/// The answer as it goes out, or 503 if there is no room for it.
+fn with_room(
+    response: ServiceResponse<BoxBody>,
+    state: &State,
+    answering: Option<Answering>,
+    request_id: &str,
+) -> ServiceResponse<BoxBody> {
+    let room = match response.response().body().size() {
+        BodySize::Sized(bytes) => state.room.outgoing(bytes),
+        BodySize::None | BodySize::Stream => Ok(None),
+    };
+    let (response, room) = match room {
+        Ok(room) => (response, room),
+        Err(error) => {
+            let refusal = Problem::from(error).render(request_id);
+            (response.into_response(refusal), None)
+        }
+    };
+    response.map_body(|_, body| BoxBody::new(Answer::new(body, answering, room)))
 }
 
 /// The failure as a problem.

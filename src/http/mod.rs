@@ -13,7 +13,9 @@ use actix_web::web::{self, Data, PayloadConfig, ServiceConfig};
 use crate::exec::Exec;
 use crate::metrics::{Metrics, RouteLabel};
 
+mod answer;
 mod auth;
+mod connection;
 mod context;
 mod decision;
 mod event;
@@ -25,16 +27,20 @@ mod middleware;
 mod note;
 mod openapi;
 mod operate;
+mod pace;
 mod problem;
 mod recall;
 mod reflection;
 mod request;
+mod room;
 mod session;
 mod wake_up;
 
 pub use auth::Hosts;
+pub use connection::{Bounds, Door, Wire};
 pub use middleware::observe;
 pub use openapi::openapi;
+pub use room::Room;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -45,6 +51,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// What the operator set.
     pub options: Options,
+    /// Memory for long bodies.
+    pub room: Room,
 }
 
 /// What the operator set for the wire.

@@ -235,7 +235,7 @@ async fn detailed(state: Data<State>) -> HttpResponse {
         readers: Readers {
             total: health.readers.total,
             idle: health.readers.idle,
-            waiting: health.readers.waiting,
+            waiting: waiting(&state, health.readers.waiting),
         },
         write_queue: WriteQueue {
             depth: health.queue_depth,
@@ -252,6 +252,11 @@ async fn detailed(state: Data<State>) -> HttpResponse {
     answer(usable && !health.damaged, &details)
 }
 
+/// Calls that wait for a connection: those that hold a thread meanwhile, and those before them.
+fn waiting(state: &State, holding: u32) -> u32 {
+    u32::try_from(state.exec.queued()).map_or(u32::MAX, |queued| queued.saturating_add(holding))
+}
+
 async fn scrape(state: Data<State>) -> HttpResponse {
     let services = state.exec.services();
     let health = services.health();
@@ -262,7 +267,7 @@ async fn scrape(state: Data<State>) -> HttpResponse {
         pool: (
             health.readers.total,
             health.readers.idle,
-            health.readers.waiting,
+            waiting(&state, health.readers.waiting),
         ),
         queue: (health.queue_depth, health.queue_capacity),
         engine_bytes: services.engine_bytes(),

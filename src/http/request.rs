@@ -4,13 +4,13 @@
 //! refused, since a mistyped filter would answer with too much.
 
 use std::future::{Ready, ready};
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{self, Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::domain::page::{List, Page, Paged};
@@ -18,6 +18,7 @@ use crate::domain::redact::redact;
 use crate::domain::{Caller, Channel, Invalid, TenantId, Timestamp};
 use crate::http::openapi::{CHANNEL, Query, TENANT_ID};
 use crate::http::problem::Problem;
+use crate::http::room::FREE_BYTES;
 use crate::http::{State, auth};
 use crate::service::Error;
 
@@ -193,6 +194,7 @@ pub(super) enum Media {
 pub(super) struct Raw {
     pub(super) media: Media,
     pub(super) bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl FromRequest for Raw {
@@ -200,11 +202,7 @@ impl FromRequest for Raw {
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let options = request
-            .app_data::<Data<State>>()
-            .map(|state| &state.options);
-        let limit = options.map_or(0, |options| options.max_body_bytes);
-        let patience = options.map_or(Duration::ZERO, |options| options.body_timeout);
+        let state = request.app_data::<Data<State>>().cloned();
         let media = media(request);
         let announced = request
             .headers()
@@ -212,11 +210,14 @@ impl FromRequest for Raw {
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         let payload = payload.take();
         Box::pin(async move {
-            let body = timeout(patience, collect(payload, announced.unwrap_or(0), limit));
-            let bytes = body.await.map_err(|_| Error::Timeout)??;
+            let state = state.ok_or_else(|| Error::Internal("no state".into()))?;
+            let body = collect(payload, announced.unwrap_or(0), &state);
+            let body = timeout(state.options.body_timeout, body).await;
+            let (bytes, room) = body.map_err(|_| Error::Timeout)??;
             Ok(Self {
                 media: media?,
                 bytes,
+                _room: room,
             })
         })
     }
@@ -242,13 +243,21 @@ pub(super) fn media(request: &HttpRequest) -> Result<Media, Problem> {
     }
 }
 
-async fn collect(mut payload: Payload, announced: usize, limit: usize) -> Result<Bytes, Problem> {
-    let mut body = BytesMut::with_capacity(announced.min(limit));
+async fn collect(
+    mut payload: Payload,
+    announced: usize,
+    state: &State,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
+    let limit = state.options.max_body_bytes;
+    let mut room = state.room.incoming();
+    // What was announced may never come.
+    let mut body = BytesMut::with_capacity(announced.min(FREE_BYTES));
     let mut seen = 0usize;
     while let Some(part) = next(&mut payload).await {
         let part = part.map_err(|_| Problem::Unparsable(Invalid::new("body", "broke off")))?;
         seen = seen.saturating_add(part.len());
         if seen <= limit && announced <= limit {
+            room.to(seen)?;
             body.extend_from_slice(&part);
         } else if seen > DRAIN_BYTES {
             break;
@@ -257,7 +266,7 @@ async fn collect(mut payload: Payload, announced: usize, limit: usize) -> Result
     if seen > limit || announced > limit {
         return Err(Error::TooLarge(format!("the body is larger than {limit} bytes")).into());
     }
-    Ok(body.freeze())
+    Ok((body.freeze(), room.keep()))
 }
 
 /// Throws away what a client still sends after it was refused, within reason.

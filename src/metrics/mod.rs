@@ -17,10 +17,14 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 
 use crate::domain::redact::SecretKind;
 use crate::domain::{CompressionLevel, DecisionStatus, EventKind, Stat};
+use crate::metrics::connections::Connections;
 use crate::metrics::encode::{Body, Kind};
 
+mod connections;
 mod encode;
 pub mod process;
+
+pub use connections::Cut;
 
 /// The content type of the text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -34,7 +38,7 @@ const METHODS: &[&str] = &[
 ];
 /// The statuses that are there from the start; others are counted as "other".
 const STATUSES: &[u16] = &[
-    200, 201, 202, 204, 207, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503,
+    200, 201, 202, 204, 207, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503,
 ];
 /// Half a millisecond to ten seconds: the client's defaults start at 5 ms, where an embedded store is done.
 const BUCKETS: &[f64] = &[
@@ -80,6 +84,7 @@ pub struct Metrics {
     routes: HashMap<(&'static str, &'static str), Route>,
     unmatched: HashMap<&'static str, Route>,
     in_flight: AtomicI64,
+    connections: Connections,
 }
 
 #[derive(Debug)]
@@ -136,6 +141,7 @@ impl Metrics {
             requests,
             durations,
             in_flight: AtomicI64::new(0),
+            connections: Connections::default(),
         })
     }
 
@@ -170,6 +176,21 @@ impl Metrics {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Counts a connection that was let in.
+    pub fn connection_opens(&self) {
+        self.connections.opens();
+    }
+
+    /// Counts one of them out.
+    pub fn connection_closes(&self) {
+        self.connections.closes();
+    }
+
+    /// Counts a connection that the server ended.
+    pub fn connection_cut(&self, why: Cut) {
+        self.connections.cut(why);
+    }
+
     /// The exposition in text format 0.0.4.
     pub fn render(&self, moment: &Moment<'_>) -> String {
         let mut body = Body::new();
@@ -183,6 +204,7 @@ impl Metrics {
             "HTTP requests being answered.",
             self.in_flight.load(Ordering::Relaxed),
         );
+        self.connections.expose(&mut body);
         body.into_text()
     }
 

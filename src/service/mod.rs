@@ -61,7 +61,7 @@ pub enum Error {
     /// An import stopped.
     #[error(transparent)]
     Import(Box<ImportFailure>),
-    /// The caller took too long to say it.
+    /// The caller took too long to say it, or the answer to be made.
     #[error("the request took too long")]
     Timeout,
     /// No room now; worth another try soon.
@@ -85,6 +85,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Overloaded => Self::Overloaded,
+            StoreError::Timeout => Self::Timeout,
             StoreError::NotFound(what) => Self::NotFound(what),
             StoreError::Conflict(what) => Self::Conflict(what),
             StoreError::Invalid(invalid) => Self::Invalid(invalid),

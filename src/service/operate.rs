@@ -130,6 +130,7 @@ mod tests {
             role: Role::Command,
             readers: 1,
             reader_wait: Duration::from_secs(1),
+            read_time: None,
             durability: Durability::Full,
             write_wait: Duration::from_secs(1),
         };

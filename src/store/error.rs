@@ -13,6 +13,9 @@ pub enum StoreError {
     /// No room: the write queue is full or no reader came free.
     #[error("the store is overloaded")]
     Overloaded,
+    /// The read took longer than it may.
+    #[error("the read took too long")]
+    Timeout,
     /// There is no such thing in this tenant.
     #[error("no such {0}")]
     NotFound(&'static str),

@@ -16,6 +16,9 @@ pub struct Options {
     pub readers: u32,
     /// How long a read waits for one of them before it is [`StoreError::Overloaded`](crate::store::StoreError::Overloaded).
     pub reader_wait: Duration,
+    /// How long a read may run before it is stopped and [`StoreError::Timeout`](crate::store::StoreError::Timeout); no
+    /// bound if absent.
+    pub read_time: Option<Duration>,
     /// Whether an acknowledged write survives a power failure.
     pub durability: Durability,
     /// How long a write waits for other processes before it is [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).

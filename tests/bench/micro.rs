@@ -64,6 +64,8 @@ fn metrics(criterion: &mut Criterion) -> anyhow::Result<()> {
         pool: (4, 3, 0),
         queue: (1, 1024),
         engine_bytes: 10_000_000,
+        file_bytes: (900_000_000, 16_000_000),
+        log_frames: (4_000, 3_000),
     };
     let bytes = metrics.render(&moment).len();
     let mut group = criterion.benchmark_group("metrics");

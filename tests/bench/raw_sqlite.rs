@@ -159,6 +159,8 @@ struct Counts {
     text_bytes: i64,
     sessions: i64,
     words: i64,
+    /// Indexed after the savepoints, as the server does.
+    terms: Vec<(i64, String)>,
 }
 
 /// The event row that chunks belong to.
@@ -191,6 +193,12 @@ impl Writer {
             self.write_event(Clock::System.now(), &mut counts)?;
             self.run("release unit", [])?;
             self.written += 1;
+        }
+        for (chunk_seq, terms) in &counts.terms {
+            self.run(
+                "insert into term_index (rowid, terms) values (?1, ?2)",
+                (chunk_seq, terms),
+            )?;
         }
         self.write_counts(i64::try_from(size)?, &counts)?;
         self.run("commit", [])?;
@@ -282,9 +290,9 @@ impl Writer {
         for (chunk_seq, chunk) in (row.chunk_first..).zip(&event.chunks) {
             self.run(
                 "insert into chunk (seq, tenant_no, entity_type, entity_seq, session_no, project_no, ts, sensitivity,
-                     field, byte_start, byte_end, words, id)
+                     field, byte_start, byte_end, words)
                  values (:seq, :tenant_no, :entity_type, :entity_seq, :session_no, null, :ts, :sensitivity,
-                     :field, :byte_start, :byte_end, :words, null)",
+                     :field, :byte_start, :byte_end, :words)",
                 named_params! {
                     ":seq": chunk_seq,
                     ":tenant_no": tenant_no,
@@ -304,10 +312,7 @@ impl Writer {
                 .iter()
                 .map(|term| format!("{tenant_no}:{term} "))
                 .collect();
-            self.run(
-                "insert into term_index (rowid, terms) values (?1, ?2)",
-                (chunk_seq, terms),
-            )?;
+            counts.terms.push((chunk_seq, terms));
             self.run(
                 "insert into signature (seq, terms) values (?1, ?2)",
                 (chunk_seq, chunk.signature.bytes()),

@@ -139,6 +139,7 @@ fn fresh() -> anyhow::Result<(tempfile::TempDir, Store)> {
         role: Role::Command,
         readers: 1,
         reader_wait: Duration::from_secs(5),
+        read_time: None,
         durability: Durability::Normal,
         write_wait: Duration::from_secs(5),
     };

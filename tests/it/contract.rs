@@ -74,10 +74,10 @@ impl Exchange<'_> {
     pub(crate) fn judge(&self) -> Result<(), String> {
         let status = self.status;
         if self.request_id.is_empty() {
-            return match status {
-                400 | 408 => Ok(()),
-                _ => Err("it has no request id".to_owned()),
-            };
+            return Err("it has no request id".to_owned());
+        }
+        if status == 400 && self.is_no_request() {
+            return Ok(());
         }
         let path = self.path.split('?').next().unwrap();
         let Some(operation) = operation(self.method, path) else {
@@ -100,6 +100,13 @@ impl Exchange<'_> {
                 .map_err(|why| format!("it was accepted, but {why}"))?;
         }
         Ok(())
+    }
+
+    /// Whether it says that what came is no request at all, so none of any operation.
+    fn is_no_request(&self) -> bool {
+        let problem: Value = serde_json::from_slice(self.body).unwrap_or_default();
+        essence(self.kind) == "application/problem+json"
+            && problem["errors"][0]["field"] == "request"
     }
 
     fn judge_answer(&self, content: &str) -> Result<(), String> {

@@ -310,10 +310,12 @@ fn config(path: PathBuf) -> Config {
             role: Role::Server,
             readers: 2,
             reader_wait: Duration::from_secs(2),
+            read_time: Some(Duration::from_secs(30)),
             // No test pulls the plug of the machine.
             durability: Durability::Normal,
             write_wait: Duration::from_secs(10),
         },
+        max_connections: 1024,
         request_timeout: Duration::from_secs(30),
         max_body_bytes: 10 * 1024 * 1024 + 64 * 1024,
         max_artifact_bytes: 16 * 1024 * 1024,

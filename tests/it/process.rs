@@ -57,11 +57,20 @@ pub(crate) fn client() -> ureq::Agent {
 impl Server {
     /// Starts a server on `db` and waits until it answers.
     pub(crate) fn start(db: &Path) -> Self {
-        Self::start_by(command(db))
+        Self::start_with(db, &[])
+    }
+
+    /// The same with flags.
+    pub(crate) fn start_with(db: &Path, flags: &[&str]) -> Self {
+        Self::launch(command(db), flags)
     }
 
     /// Starts a server by a command that was prepared, and waits until it answers.
-    pub(crate) fn start_by(mut command: Command) -> Self {
+    pub(crate) fn start_by(command: Command) -> Self {
+        Self::launch(command, &[])
+    }
+
+    fn launch(mut command: Command, flags: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -75,6 +84,7 @@ impl Server {
                 "--log",
                 "error",
             ])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -96,6 +106,11 @@ impl Server {
     /// The address of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
     }
 
     /// A body by GET, if the answer is 200.

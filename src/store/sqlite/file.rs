@@ -343,6 +343,7 @@ mod tests {
             role,
             readers: 1,
             reader_wait: Duration::from_secs(1),
+            read_time: None,
             durability: Durability::Full,
             write_wait: Duration::from_secs(1),
         }

@@ -84,6 +84,7 @@ where
             Err(StoreError::Damaged(_)) => Verdict::Damaged,
             Err(
                 StoreError::Overloaded
+                | StoreError::Timeout
                 | StoreError::NotFound(_)
                 | StoreError::Conflict(_)
                 | StoreError::Invalid(_)

@@ -318,6 +318,7 @@ mod testing {
             role,
             readers: 2,
             reader_wait: Duration::from_secs(1),
+            read_time: None,
             durability: Durability::Full,
             write_wait: Duration::from_secs(5),
         }

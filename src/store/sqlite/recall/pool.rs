@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::gate::{Gate, Looked};
 use super::kind::KINDS;
@@ -19,7 +19,7 @@ use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::unit::find;
 
 /// The best candidates, whose surroundings are looked at. On the dev conversations more found nothing more.
-const MOST_SURROUNDED: usize = 75;
+const MOST_SURROUNDED: usize = 40;
 /// A longer passage speaks for itself: with this many terms it takes a sixth of what a short one takes from around it.
 const LONGEST_OPEN: i64 = 150;
 /// Events each way: two that may be hits, and two that these are mixed with.
@@ -47,7 +47,6 @@ pub(super) fn rows(
         gate,
         rows: Vec::with_capacity(candidates.len() * 4),
         of_chunk: HashMap::new(),
-        events: HashMap::new(),
     };
     for candidate in candidates {
         pool.put(candidate, true)?;
@@ -108,7 +107,6 @@ struct Building<'a> {
     gate: &'a Gate,
     rows: Vec<Row>,
     of_chunk: HashMap<i64, usize>,
-    events: HashMap<i64, EventRow>,
 }
 
 impl Building<'_> {
@@ -160,27 +158,20 @@ impl Building<'_> {
         Ok(place)
     }
 
-    fn event(&mut self, seq: i64) -> Result<Option<EventRow>, StoreError> {
-        if let Some(known) = self.events.get(&seq) {
-            return Ok(Some(*known));
-        }
-        let mut statement = self.look.connection.prepare_cached(
+    fn event(&self, seq: i64) -> rusqlite::Result<Option<EventRow>> {
+        find(
+            self.look.connection,
             "select session_no, ts, chunk_first, chunk_count from event where seq = ?1",
-        )?;
-        let event = statement
-            .query_row([seq], |row| {
+            [seq],
+            |row| {
                 Ok(EventRow {
                     session_no: row.get(0)?,
                     ts: row.get(1)?,
                     first: row.get(2)?,
                     count: row.get(3)?,
                 })
-            })
-            .optional()?;
-        if let Some(event) = &event {
-            self.events.insert(seq, *event);
-        }
-        Ok(event)
+            },
+        )
     }
 
     /// Puts the events around a short candidate in and links them.
@@ -200,14 +191,11 @@ impl Building<'_> {
         let mut chain = self.neighbours(&event, seq, "<", "desc")?;
         chain.reverse();
         let middle = chain.len();
-        chain.push(seq);
+        chain.push(event);
         chain.extend(self.neighbours(&event, seq, ">", "asc")?);
         let mut last: Option<usize> = None;
-        for (at, seq) in chain.into_iter().enumerate() {
+        for (at, event) in chain.into_iter().enumerate() {
             let shown = at.abs_diff(middle) <= NEAR;
-            let Some(event) = self.event(seq)? else {
-                continue;
-            };
             let first = self.add(event.first, shown)?;
             self.link(last, first);
             last = if event.count > 1 {
@@ -238,7 +226,7 @@ impl Building<'_> {
         seq: i64,
         side: &str,
         order: &str,
-    ) -> rusqlite::Result<Vec<i64>> {
+    ) -> rusqlite::Result<Vec<EventRow>> {
         // First those of the same moment, then those of another: the index seeks either, but not the pair of both.
         let same = format!("ts = ?3 and seq {side} ?4 order by seq {order}");
         let other = format!("ts {side} ?3 and ?4 is not null order by ts {order}, seq {order}");
@@ -246,7 +234,7 @@ impl Building<'_> {
         let mut passed_over = 0;
         for part in [same, other] {
             let mut statement = self.look.connection.prepare_cached(&format!(
-                "select seq, sensitivity from event where tenant_no = ?1 and session_no = ?2 and {part} limit {MOST_PASSED_OVER}"
+                "select sensitivity, ts, chunk_first, chunk_count from event where tenant_no = ?1 and session_no = ?2 and {part} limit {MOST_PASSED_OVER}"
             ))?;
             let at = params![self.look.tenant_no, event.session_no, event.ts, seq];
             let mut rows = statement.query(at)?;
@@ -254,8 +242,13 @@ impl Building<'_> {
                 && passed_over < MOST_PASSED_OVER
                 && let Some(row) = rows.next()?
             {
-                if row.get::<_, i64>(1)? <= self.gate.clearance {
-                    found.push(row.get(0)?);
+                if row.get::<_, i64>(0)? <= self.gate.clearance {
+                    found.push(EventRow {
+                        session_no: event.session_no,
+                        ts: row.get(1)?,
+                        first: row.get(2)?,
+                        count: row.get(3)?,
+                    });
                 } else {
                     passed_over += 1;
                 }

@@ -28,6 +28,10 @@ pub fn cut(text: &str, max_tokens: usize) -> &str {
     if max_tokens == 0 {
         return "";
     }
+    // No character counts more than a token for each of its bytes.
+    if text.len() <= max_tokens {
+        return text;
+    }
     let mut walk = Walk::default();
     let (mut fits, mut word) = (0, 0);
     for (at, byte) in text.bytes().enumerate() {
@@ -100,6 +104,13 @@ impl Walk {
     #[inline]
     fn step(&mut self, byte: u8, bytes: &[u8], at: usize) {
         let class = CLASSES.get(usize::from(byte)).copied().unwrap_or_default();
+        if class == Class::Lower && self.last == Class::Lower {
+            // Most of most texts.
+            self.cost += in_word(self.run, self.before == Class::Sign);
+            self.run += 1;
+            self.last_byte = byte;
+            return;
+        }
         let (class, weight) = match class {
             Class::Inside => return,
             Class::Symbol | Class::Letter | Class::Dense => wide(
@@ -135,19 +146,12 @@ impl Walk {
         self.last = class;
     }
 
-    /// Nearly all words of up to 8 letters are one token after a space; inside code, fewer.
+    /// A small letter, at the beginning of a word or in it.
     fn lower(&self, class: Class) -> u64 {
         let accent = if class == Class::Accent { ACCENT } else { 0 };
         let in_code = self.before == Class::Sign;
         let letter = match (self.last, self.run) {
-            (Class::Lower | Class::Upper | Class::Accent, run) => match run {
-                ..=3 => 0,
-                4..=6 if in_code => 4,
-                4..=6 => 1,
-                7..=12 if in_code => 14,
-                7..=12 => 4,
-                _ => 22,
-            },
+            (Class::Lower | Class::Upper | Class::Accent, run) => in_word(run, in_code),
             // `I'm`: the ending belongs to the word.
             (Class::Sign, 1) if self.last_byte == b'\'' && is_word(self.before) => 6,
             // `.get`, `_name`, `(self`: often one token with its sign.
@@ -208,6 +212,19 @@ impl Walk {
             Class::Sign => 30,
             _ => TOKEN,
         }
+    }
+}
+
+/// What a small letter adds to a word of so many characters: nearly all words of up to 8 letters are one token after a
+/// space; inside code, fewer.
+fn in_word(run: u64, in_code: bool) -> u64 {
+    match run {
+        ..=3 => 0,
+        4..=6 if in_code => 4,
+        4..=6 => 1,
+        7..=12 if in_code => 14,
+        7..=12 => 4,
+        _ => 22,
     }
 }
 

@@ -179,7 +179,7 @@ proptest! {
         prop_assert!(bundle.token_used_est <= budget);
         let items: Vec<&Item> = bundle.sections.iter().flat_map(|section| &section.items).collect();
         prop_assert!(items.iter().all(|item| item.refs.contains(&item.id)), "an item without a reference");
-        let shown: HashSet<String> = items.iter().map(|item| normal(&item.text)).collect();
+        let shown: HashSet<u64> = items.iter().map(|item| normal(&item.text)).collect();
         prop_assert_eq!(shown.len(), items.len(), "a text twice");
         let mut named: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
         named.extend(bundle.omissions.iter().map(|omission| omission.id.as_str()));

@@ -37,7 +37,10 @@ pub fn beginnings(typed: &str) -> Vec<String> {
 
 /// The closest of the known words, each given with the number of passages that hold it, the closest first; of equally
 /// close ones the more frequent, then the first in the alphabet. At most [`MOST_MEANT`].
-pub fn closest(typed: &str, known: Vec<(String, i64)>) -> Vec<(String, i64)> {
+pub fn closest<'a>(
+    typed: &str,
+    known: impl Iterator<Item = &'a (String, i64)>,
+) -> Vec<(String, i64)> {
     let most = if typed.len() >= LONG { 2 } else { 1 };
     let errors = |word: &str| {
         let near = word.len().abs_diff(typed.len()) <= most && word.is_ascii();
@@ -45,15 +48,14 @@ pub fn closest(typed: &str, known: Vec<(String, i64)>) -> Vec<(String, i64)> {
             .filter(|errors| *errors <= most)
     };
     let mut close: Vec<_> = known
-        .into_iter()
-        .filter_map(|(word, count)| Some((errors(&word)?, std::cmp::Reverse(count), word)))
+        .filter_map(|(word, count)| Some((errors(word)?, std::cmp::Reverse(*count), word)))
         .collect();
     close.sort();
     close.dedup();
     close.truncate(MOST_MEANT);
     close
         .into_iter()
-        .map(|(_, count, word)| (word, count.0))
+        .map(|(_, count, word)| (word.clone(), count.0))
         .collect()
 }
 
@@ -94,10 +96,11 @@ mod tests {
     use super::*;
 
     fn mended(typed: &str, known: &[(&str, i64)]) -> Option<String> {
-        let known = known
+        let known: Vec<_> = known
             .iter()
-            .map(|(word, count)| ((*word).to_owned(), *count));
-        closest(typed, known.collect())
+            .map(|(word, count)| ((*word).to_owned(), *count))
+            .collect();
+        closest(typed, known.iter())
             .into_iter()
             .map(|(word, _)| word)
             .next()

@@ -6,7 +6,6 @@
 //!
 //! **Invariant:** another tenant's rows are never looked at: every term carries the tenant's number.
 
-use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
@@ -24,16 +23,19 @@ mod gate;
 mod kind;
 mod pool;
 mod shelf;
+mod spellings;
 
 use frequency::Frequencies;
 use gate::Gate;
 use shelf::{Look, Shelf};
+use spellings::Spellings;
 
 /// What searches leave for the next ones.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     frequencies: Frequencies,
     shelf: Shelf,
+    spellings: Spellings,
 }
 
 /// Most rows that a first score looks at. From the ranking study: 1.5 µs a row.
@@ -42,10 +44,6 @@ const MOST_ROWS: i64 = 5_000;
 const MOST_FILTERED: i64 = 20_000;
 /// Passages of a word that are looked at for how many of them the reader may know of: its count would tell of the others.
 const SAMPLE: i64 = 16;
-/// Words of the index that a mended one is chosen from, for each beginning, and how many passages these may have
-/// together, since FTS5 walks them all.
-const MOST_SPELLINGS: i64 = 4_000;
-const MOST_SPELLED: i64 = 200_000;
 /// Words of a question that are mended.
 const MOST_MENDED: usize = 8;
 
@@ -101,7 +99,7 @@ fn pool(
         return Ok(Pool::default());
     };
     let look = Look::new(connection, tenant_no, &kept.shelf)?;
-    let mut pool = statistics(look, query, &kept.frequencies, &gate)?;
+    let mut pool = statistics(look, query, kept, &gate)?;
     let candidates = first::first_scores(look, &query.question, &pool, &gate)?;
     let of_time = match &query.question.time {
         Some(time) => pool::of_time(look, time, &gate)?,
@@ -149,7 +147,7 @@ pub(super) fn hits(
 fn statistics(
     look: Look<'_>,
     query: &RecallQuery,
-    known: &Frequencies,
+    kept: &Kept,
     gate: &Gate,
 ) -> Result<Pool, StoreError> {
     let (connection, tenant_no) = (look.connection, look.tenant_no);
@@ -161,13 +159,14 @@ fn statistics(
     let mut found = Vec::with_capacity(query.terms.len());
     for term in &query.terms {
         let indexed = indexed(tenant_no, &term.term);
-        let all = known.of(connection, &indexed, writes)?;
+        let all = kept.frequencies.of(connection, &indexed, writes)?;
         found.push((term.clone(), seen(look, &indexed, all, gate)?));
     }
-    let mut spellings = HashMap::new();
     let unknown = found.iter_mut().filter(|(_, frequency)| *frequency == 0);
     for (term, frequency) in unknown.take(MOST_MENDED) {
-        if let Some((mended, count)) = meant(look, &term.term, gate, &mut spellings)? {
+        if let Some((mended, count)) =
+            meant(look, &term.term, gate, &kept.spellings, (passages, writes))?
+        {
             *term = QueryTerm {
                 term: mended,
                 weight: term.weight * spelling::MENDED_WEIGHT,
@@ -183,24 +182,19 @@ fn statistics(
     })
 }
 
-/// Words of the index, by how they begin.
-type Spellings = HashMap<String, Vec<(String, i64)>>;
-
 /// The word of the index that was meant by one that is not in it.
 fn meant(
     look: Look<'_>,
     typed: &str,
     gate: &Gate,
-    spellings: &mut Spellings,
+    spellings: &Spellings,
+    size: (i64, i64),
 ) -> Result<Option<(String, i64)>, StoreError> {
-    let mut known = Vec::new();
-    for beginning in spelling::beginnings(typed) {
-        if !spellings.contains_key(&beginning) {
-            let words = words_from(look, &beginning)?;
-            spellings.insert(beginning.clone(), words);
-        }
-        known.extend(spellings.get(&beginning).into_iter().flatten().cloned());
-    }
+    let lists = spelling::beginnings(typed)
+        .iter()
+        .map(|beginning| spellings.of(look, beginning, size))
+        .collect::<Result<Vec<_>, _>>()?;
+    let known = lists.iter().flat_map(|words| words.iter());
     // A word that only stands where the reader may not look is not known to exist.
     for (word, count) in spelling::closest(typed, known) {
         let count = seen(look, &indexed(look.tenant_no, &word), count, gate)?;
@@ -209,28 +203,6 @@ fn meant(
         }
     }
     Ok(None)
-}
-
-/// The words of letters alone that begin so, each with the number of passages that hold it.
-fn words_from(look: Look<'_>, beginning: &str) -> Result<Vec<(String, i64)>, StoreError> {
-    let from = indexed(look.tenant_no, beginning);
-    let mut statement = look
-        .connection
-        .prepare_cached("select term, doc from term_row where term >= ?1 and term < ?2 limit ?3")?;
-    // After the last letter comes the brace; identifiers with digits or joints in this place stand before the first.
-    let range = params![format!("{from}a"), format!("{from}{{"), MOST_SPELLINGS];
-    let mut rows = statement.query(range)?;
-    let mut words = Vec::new();
-    let mut passages = 0;
-    while let Some(row) = rows.next()?
-        && passages < MOST_SPELLED
-    {
-        let (term, count): (String, i64) = (row.get(0)?, row.get(1)?);
-        passages += count;
-        let word = term.split_once(':').map_or("", |(_, word)| word);
-        words.push((word.to_owned(), count));
-    }
-    Ok(words)
 }
 
 /// How many of the passages with a term the reader may know of: counted if there are few, else judged by the newest.

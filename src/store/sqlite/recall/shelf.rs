@@ -23,7 +23,7 @@ const ENTRY_BYTES: usize = 160;
 
 /// The passages looked at last.
 #[derive(Debug)]
-pub(in crate::store::sqlite) struct Shelf(Cache<Key, Kept, ByBytes>);
+pub(super) struct Shelf(Cache<Key, Kept, ByBytes>);
 
 /// Tenant and passage.
 type Key = (i64, i64);

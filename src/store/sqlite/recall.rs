@@ -6,7 +6,6 @@
 //!
 //! **Invariant:** another tenant's rows are never looked at: every term carries the tenant's number.
 
-
 use rusqlite::{Connection, params};
 
 use crate::domain::Caller;
@@ -43,7 +42,7 @@ const MOST_ROWS: i64 = 5_000;
 /// The same where a filter or the reader's channel leaves out most of them.
 const MOST_FILTERED: i64 = 20_000;
 /// Passages of a word that are looked at for how many of them the reader may know of: its count would tell of the others.
-const SAMPLE: i64 = 16;
+const SAMPLE: u8 = 16;
 /// Words of a question that are mended.
 const MOST_MENDED: usize = 8;
 
@@ -99,8 +98,8 @@ fn pool(
         return Ok(Pool::default());
     };
     let look = Look::new(connection, tenant_no, &kept.shelf)?;
-    let mut pool = statistics(look, query, kept, &gate)?;
-    let candidates = first::first_scores(look, &query.question, &pool, &gate)?;
+    let (mut pool, lists) = statistics(look, query, kept, &gate)?;
+    let candidates = first::first_scores(look, &query.question, &pool, &lists, &gate)?;
     let of_time = match &query.question.time {
         Some(time) => pool::of_time(look, time, &gate)?,
         None => Vec::new(),
@@ -143,13 +142,16 @@ pub(super) fn hits(
     Ok(presenter.finish())
 }
 
+/// The passages of each term that is rare enough to have them at hand, the newest first.
+type Lists = Vec<Option<Vec<i64>>>;
+
 /// The tenant's size, the terms to look for, and how many of its passages hold each.
 fn statistics(
     look: Look<'_>,
     query: &RecallQuery,
     kept: &Kept,
     gate: &Gate,
-) -> Result<Pool, StoreError> {
+) -> Result<(Pool, Lists), StoreError> {
     let (connection, tenant_no) = (look.connection, look.tenant_no);
     let (passages, words, writes) = connection
         .prepare_cached("select passages, words, write_seq from tenant where tenant_no = ?1")?
@@ -157,13 +159,18 @@ fn statistics(
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
     let mut found = Vec::with_capacity(query.terms.len());
+    let mut lists = Vec::with_capacity(query.terms.len());
     for term in &query.terms {
         let indexed = indexed(tenant_no, &term.term);
-        let all = kept.frequencies.of(connection, &indexed, writes)?;
-        found.push((term.clone(), seen(look, &indexed, all, gate)?));
+        let (count, list) = occurrences(look, &indexed, writes, kept, gate)?;
+        found.push((term.clone(), count));
+        lists.push(list);
     }
-    let unknown = found.iter_mut().filter(|(_, frequency)| *frequency == 0);
-    for (term, frequency) in unknown.take(MOST_MENDED) {
+    let unknown = found
+        .iter_mut()
+        .zip(&mut lists)
+        .filter(|((_, frequency), _)| *frequency == 0);
+    for ((term, frequency), list) in unknown.take(MOST_MENDED) {
         if let Some((mended, count)) =
             meant(look, &term.term, gate, &kept.spellings, (passages, writes))?
         {
@@ -172,14 +179,36 @@ fn statistics(
                 weight: term.weight * spelling::MENDED_WEIGHT,
             };
             *frequency = count;
+            *list = None;
         }
     }
-    Ok(Pool {
+    let pool = Pool {
         passages,
         words,
         terms: found,
         rows: Vec::new(),
-    })
+    };
+    Ok((pool, lists))
+}
+
+/// How many passages with a term the reader may know of; and all that hold it, if they are few.
+fn occurrences(
+    look: Look<'_>,
+    indexed: &str,
+    writes: i64,
+    kept: &Kept,
+    gate: &Gate,
+) -> Result<(i64, Option<Vec<i64>>), StoreError> {
+    if let Some(all) = kept.frequencies.kept(indexed, writes) {
+        return Ok((seen(look, indexed, all, gate)?, None));
+    }
+    let newest = newest(look, indexed, frequency::COMMON + 1)?;
+    let count = i64::try_from(newest.len()).unwrap_or(i64::MAX);
+    if count <= frequency::COMMON {
+        return Ok((cleared(look, &newest, count, gate)?, Some(newest)));
+    }
+    let all = kept.frequencies.count(look.connection, indexed, writes)?;
+    Ok((cleared(look, &newest, all, gate)?, None))
 }
 
 /// The word of the index that was meant by one that is not in it.
@@ -205,18 +234,29 @@ fn meant(
     Ok(None)
 }
 
-/// How many of the passages with a term the reader may know of: counted if there are few, else judged by the newest.
+/// How many of the passages with a term the reader may know of.
 fn seen(look: Look<'_>, indexed: &str, all: i64, gate: &Gate) -> Result<i64, StoreError> {
     if all == 0 {
         return Ok(0);
     }
+    cleared(look, &newest(look, indexed, SAMPLE.into())?, all, gate)
+}
+
+/// The newest passages with a term.
+fn newest(look: Look<'_>, indexed: &str, most: i64) -> rusqlite::Result<Vec<i64>> {
     let mut statement = look.connection.prepare_cached(
         "select rowid from term_index where term_index match ?1 order by rowid desc limit ?2",
     )?;
-    let mut rows = statement.query(params![quoted_whole(indexed), SAMPLE])?;
+    statement
+        .query_map(params![quoted_whole(indexed), most], |row| row.get(0))?
+        .collect()
+}
+
+/// How many of so many passages the reader may know of, judged by the newest: exactly, if there are no more.
+fn cleared(look: Look<'_>, newest: &[i64], all: i64, gate: &Gate) -> Result<i64, StoreError> {
     let (mut sampled, mut seen) = (0, 0);
-    while let Some(row) = rows.next()? {
-        if let Some(looked) = look.at(row.get(0)?)? {
+    for seq in newest.iter().take(SAMPLE.into()) {
+        if let Some(looked) = look.at(*seq)? {
             sampled += 1;
             seen += i64::from(gate.clears(&looked));
         }

@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use super::gate::{Gate, Looked};
 use super::kind::KINDS;
 use super::shelf::Look;
-use super::{MOST_ROWS, float};
+use super::{Lists, MOST_ROWS, float};
 use crate::domain::recall::{Pool, Question, favour, hashes, idf, named_speaker, saturated};
 use crate::store::StoreError;
 use crate::store::sqlite::passage::quoted;
@@ -34,6 +34,7 @@ pub(super) fn first_scores(
     look: Look<'_>,
     question: &Question,
     pool: &Pool,
+    lists: &Lists,
     gate: &Gate,
 ) -> Result<Vec<Looked>, StoreError> {
     let scale = Scale::of(pool);
@@ -41,7 +42,7 @@ pub(super) fn first_scores(
     let mut passing = among(look, pool, gate, &scale, &chunks)?;
     if !all {
         let known: HashSet<i64> = passing.iter().map(|(_, looked)| looked.seq).collect();
-        let more = from_index(look, pool, gate, &scale)?;
+        let more = from_index(look, pool, lists, gate, &scale)?;
         passing.extend(
             more.into_iter()
                 .filter(|(_, looked)| !known.contains(&looked.seq)),
@@ -90,13 +91,14 @@ fn score(looked: &Looked, terms: &[u32], scale: &Scale) -> f64 {
 fn from_index(
     look: Look<'_>,
     pool: &Pool,
+    lists: &Lists,
     gate: &Gate,
     scale: &Scale,
 ) -> Result<Vec<(f64, Looked)>, StoreError> {
     let terms = hashes(pool.terms.iter().map(|(term, _)| term.term.as_str()));
     let mut passing: Vec<(f64, Looked)> = Vec::new();
     let mut missing = 0;
-    let rough = roughly(look.connection, look.tenant_no, pool, gate, scale)?;
+    let rough = roughly(look, pool, lists, gate, scale)?;
     for (at, (_, seq)) in rough.into_iter().enumerate() {
         if at >= LOOKED_AT && passing.len() >= MOST_CANDIDATES {
             break;
@@ -183,9 +185,9 @@ fn listed(
 /// The rows that hold the rare terms, in the order of their scores if each term stood there once and all were of the
 /// average length.
 fn roughly(
-    connection: &Connection,
-    tenant_no: i64,
+    look: Look<'_>,
     pool: &Pool,
+    lists: &Lists,
     gate: &Gate,
     scale: &Scale,
 ) -> Result<Vec<(f64, i64)>, StoreError> {
@@ -195,8 +197,13 @@ fn roughly(
         let (Some((term, _)), Some(worth)) = (pool.terms.get(index), scale.worth.get(index)) else {
             continue;
         };
-        for seq in postings(connection, tenant_no, &term.term, gate)? {
-            *rows.entry(seq).or_default() += worth;
+        let mut add = |seq| *rows.entry(seq).or_default() += worth;
+        match lists.get(index) {
+            // With a tag the index gives fewer.
+            Some(Some(list)) if gate.tags.is_empty() => list.iter().copied().for_each(&mut add),
+            _ => postings(look, &term.term, gate)?
+                .into_iter()
+                .for_each(&mut add),
         }
     }
     let mut rough: Vec<(f64, i64)> = rows.into_iter().map(|(seq, worth)| (worth, seq)).collect();
@@ -226,15 +233,10 @@ fn chosen(frequencies: &[i64], budget: i64) -> Vec<usize> {
 }
 
 /// The newest chunks that hold a term, and all the tags that are asked for.
-fn postings(
-    connection: &Connection,
-    tenant_no: i64,
-    term: &str,
-    gate: &Gate,
-) -> rusqlite::Result<Vec<i64>> {
-    let mut sought = vec![quoted(tenant_no, term)];
+fn postings(look: Look<'_>, term: &str, gate: &Gate) -> rusqlite::Result<Vec<i64>> {
+    let mut sought = vec![quoted(look.tenant_no, term)];
     sought.extend(gate.tags.iter().cloned());
-    let mut statement = connection.prepare_cached(
+    let mut statement = look.connection.prepare_cached(
         "select rowid from term_index where term_index match ?1 order by rowid desc limit ?2",
     )?;
     statement

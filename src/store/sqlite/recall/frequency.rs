@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::Connection;
 
 /// Rarer words are counted each time.
-const COMMON: i64 = 1_000;
+pub(super) const COMMON: i64 = 1_000;
 /// Of so many passages with a word, one may have come or gone unnoticed.
 const PASSAGES_A_WRITE: i64 = 100;
 /// Words kept, of all tenants; a page of text each thousand, about 1 MB.
@@ -26,24 +26,20 @@ pub(in crate::store::sqlite) struct Frequencies {
 }
 
 impl Frequencies {
-    /// The passages that hold a term as indexed, in a tenant that has written so often.
-    pub(super) fn of(
+    /// The passages that hold a term as indexed, in a tenant that has written so often, if the term is known to be common.
+    pub(super) fn kept(&self, indexed: &str, writes: i64) -> Option<i64> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, then) = *kept.get(indexed)?;
+        ((writes - then) * PASSAGES_A_WRITE <= count).then_some(count)
+    }
+
+    /// The same, counted anew.
+    pub(super) fn count(
         &self,
         connection: &Connection,
         indexed: &str,
         writes: i64,
     ) -> rusqlite::Result<i64> {
-        let kept = self
-            .kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(indexed)
-            .copied();
-        if let Some((count, then)) = kept
-            && (writes - then) * PASSAGES_A_WRITE <= count
-        {
-            return Ok(count);
-        }
         let mut statement =
             connection.prepare_cached("select doc from term_row where term = ?1")?;
         let mut rows = statement.query([indexed])?;

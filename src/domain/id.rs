@@ -10,6 +10,8 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use uuid::Uuid;
+use uuid::fmt::Simple;
 
 use crate::domain::{Invalid, Timestamp};
 
@@ -21,7 +23,7 @@ fn fresh(now: Timestamp) -> [u8; 16] {
         millis / 1000,
         u32::try_from(millis % 1000 * 1_000_000).unwrap_or(0),
     );
-    *uuid::Uuid::new_v7(stamp).as_bytes()
+    *Uuid::new_v7(stamp).as_bytes()
 }
 
 macro_rules! ids {
@@ -60,7 +62,8 @@ macro_rules! ids {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(Self::PREFIX)?;
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                let mut hex = [0; Simple::LENGTH];
+                f.write_str(Uuid::from_bytes(self.0).simple().encode_lower(&mut hex))
             }
         }
 

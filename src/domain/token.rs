@@ -15,9 +15,19 @@ const TOKEN: u64 = 64;
 
 /// About how many tokens a text is. 0 only for an empty one.
 pub fn estimate(text: &str) -> usize {
+    let bytes = text.as_bytes();
     let mut walk = Walk::default();
-    for (at, byte) in text.bytes().enumerate() {
-        walk.step(byte, text.as_bytes(), at);
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        walk.step(*byte, bytes, at);
+        at += 1;
+        if walk.last == Class::Lower {
+            // Most of most texts are small letters after small letters.
+            let rest = bytes.get(at..).unwrap_or_default();
+            let letters = rest.iter().take_while(|b| b.is_ascii_lowercase()).count();
+            walk.letters(rest.get(..letters).unwrap_or_default());
+            at += letters;
+        }
     }
     whole(walk.cost).max(usize::from(!text.is_empty()))
 }
@@ -104,13 +114,6 @@ impl Walk {
     #[inline]
     fn step(&mut self, byte: u8, bytes: &[u8], at: usize) {
         let class = CLASSES.get(usize::from(byte)).copied().unwrap_or_default();
-        if class == Class::Lower && self.last == Class::Lower {
-            // Most of most texts.
-            self.cost += in_word(self.run, self.before == Class::Sign);
-            self.run += 1;
-            self.last_byte = byte;
-            return;
-        }
         let (class, weight) = match class {
             Class::Inside => return,
             Class::Symbol | Class::Letter | Class::Dense => wide(
@@ -144,6 +147,19 @@ impl Walk {
             (self.before, self.run) = (self.last, 1);
         }
         self.last = class;
+    }
+
+    /// Small letters after a small letter, as [`Walk::step`] would take them one by one.
+    #[inline]
+    fn letters(&mut self, letters: &[u8]) {
+        let Some(last) = letters.last() else {
+            return;
+        };
+        let count = u64::try_from(letters.len()).unwrap_or(u64::MAX);
+        let in_code = self.before == Class::Sign;
+        self.cost += in_words(self.run + count, in_code) - in_words(self.run, in_code);
+        self.run += count;
+        self.last_byte = *last;
     }
 
     /// A small letter, at the beginning of a word or in it.
@@ -218,14 +234,15 @@ impl Walk {
 /// What a small letter adds to a word of so many characters: nearly all words of up to 8 letters are one token after a
 /// space; inside code, fewer.
 fn in_word(run: u64, in_code: bool) -> u64 {
-    match run {
-        ..=3 => 0,
-        4..=6 if in_code => 4,
-        4..=6 => 1,
-        7..=12 if in_code => 14,
-        7..=12 => 4,
-        _ => 22,
-    }
+    in_words(run + 1, in_code) - in_words(run, in_code)
+}
+
+/// What the small letters of a word of so many add to its first.
+fn in_words(length: u64, in_code: bool) -> u64 {
+    let (fifth, eighth) = if in_code { (4, 14) } else { (1, 4) };
+    fifth * length.saturating_sub(4).min(3)
+        + eighth * length.saturating_sub(7).min(6)
+        + 22 * length.saturating_sub(13)
 }
 
 /// What an accent adds to a Latin word.

@@ -9,6 +9,8 @@
 const MIN_LETTERS: usize = 4;
 /// Longer ones are not words.
 const MAX_LETTERS: usize = 24;
+/// A row of the matrix of [`errors`]: a word with two letters too many, and the place before it.
+const WIDTH: usize = MAX_LETTERS + 3;
 /// Words that may have been meant.
 const MOST_MEANT: usize = 8;
 /// From this length on a word may have two errors.
@@ -59,36 +61,43 @@ pub fn closest<'a>(
         .collect()
 }
 
-/// Letters changed, missing, too many, or swapped with their neighbour (optimal string alignment).
+/// Letters changed, missing, too many, or swapped with their neighbour (optimal string alignment). Words longer than
+/// [`MAX_LETTERS`] and the errors that may be in it count as all wrong.
 fn errors(a: &[u8], b: &[u8]) -> usize {
-    let width = b.len() + 1;
-    let mut rows = vec![vec![0; width]; a.len() + 1];
-    let at = |rows: &[Vec<usize>], i: usize, j: usize| {
-        rows.get(i)
-            .and_then(|row| row.get(j))
-            .copied()
-            .unwrap_or(usize::MAX / 2)
-    };
-    for i in 0..=a.len() {
-        for j in 0..width {
-            let value = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let same = a.get(i - 1) == b.get(j - 1);
-                let mut value = (at(&rows, i - 1, j) + 1)
-                    .min(at(&rows, i, j - 1) + 1)
-                    .min(at(&rows, i - 1, j - 1) + usize::from(!same));
-                if i > 1 && j > 1 && a.get(i - 1) == b.get(j - 2) && a.get(i - 2) == b.get(j - 1) {
-                    value = value.min(at(&rows, i - 2, j - 2) + 1);
-                }
-                value
-            };
-            if let Some(slot) = rows.get_mut(i).and_then(|row| row.get_mut(j)) {
-                *slot = value;
-            }
-        }
+    // Three rows of the matrix: the one before the last is what a swap looks back to.
+    let mut before_last = [0; WIDTH];
+    let mut last: [usize; WIDTH] = std::array::from_fn(|place| place);
+    if a.len() >= WIDTH || b.len() >= WIDTH {
+        return a.len().max(b.len());
     }
-    at(&rows, a.len(), b.len())
+    let mut letter_before = None;
+    for (row, letter) in (1..).zip(a) {
+        let mut this = [0; WIDTH];
+        let mut left = row;
+        let mut other_before = None;
+        if let Some(first) = this.first_mut() {
+            *first = row;
+        }
+        for (place, other) in (1..).zip(b) {
+            let above = |cells: &[usize; WIDTH], back: usize| {
+                cells.get(place - back).copied().unwrap_or(usize::MAX / 2)
+            };
+            let mut value = (left + 1)
+                .min(above(&last, 0) + 1)
+                .min(above(&last, 1) + usize::from(letter != other));
+            if place > 1 && letter_before == Some(other) && other_before == Some(letter) {
+                value = value.min(above(&before_last, 2) + 1);
+            }
+            if let Some(cell) = this.get_mut(place) {
+                *cell = value;
+            }
+            left = value;
+            other_before = Some(other);
+        }
+        letter_before = Some(letter);
+        (before_last, last) = (last, this);
+    }
+    last.get(b.len()).copied().unwrap_or(usize::MAX / 2)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::store::sqlite::passage::quoted;
 
 /// Rows whose length is looked at, if enough of them pass the filters. Of a thousand, the further ones changed no answer
 /// on the dev conversations.
-const LOOKED_AT: usize = 400;
+const LOOKED_AT: usize = 300;
 /// Most terms that candidates come from. From the design.
 const MOST_TERMS: usize = 32;
 /// Passages that are ranked for what they say themselves. From the design; the study's top 100.

@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** filters apply before the cut to the best; what lies beyond the budget's newest rows is not looked at.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
 
@@ -99,7 +99,7 @@ fn from_index(
     let mut passing: Vec<(f64, Looked)> = Vec::new();
     let mut missing = 0;
     let rough = roughly(look, pool, lists, gate, scale)?;
-    for (at, (_, seq)) in rough.into_iter().enumerate() {
+    for (at, seq) in rough.enumerate() {
         if at >= LOOKED_AT && passing.len() >= MOST_CANDIDATES {
             break;
         }
@@ -190,25 +190,63 @@ fn roughly(
     lists: &Lists,
     gate: &Gate,
     scale: &Scale,
-) -> Result<Vec<(f64, i64)>, StoreError> {
+) -> Result<BestFirst, StoreError> {
     let frequencies: Vec<i64> = pool.terms.iter().map(|(_, frequency)| *frequency).collect();
-    let mut rows: HashMap<i64, f64> = HashMap::new();
+    let mut rows: Vec<(f64, i64)> = Vec::new();
     for index in chosen(&frequencies, gate.budget()) {
         let (Some((term, _)), Some(worth)) = (pool.terms.get(index), scale.worth.get(index)) else {
             continue;
         };
-        let mut add = |seq| *rows.entry(seq).or_default() += worth;
         match lists.get(index) {
             // With a tag the index gives fewer.
-            Some(Some(list)) if gate.tags.is_empty() => list.iter().copied().for_each(&mut add),
-            _ => postings(look, &term.term, gate)?
-                .into_iter()
-                .for_each(&mut add),
+            Some(Some(list)) if gate.tags.is_empty() => {
+                rows.extend(list.iter().map(|seq| (*worth, *seq)));
+            }
+            _ => {
+                let list = postings(look, &term.term, gate)?;
+                rows.extend(list.into_iter().map(|seq| (*worth, seq)));
+            }
         }
     }
-    let mut rough: Vec<(f64, i64)> = rows.into_iter().map(|(seq, worth)| (worth, seq)).collect();
-    rough.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
-    Ok(rough)
+    // The lists are sorted each by itself, so this only merges them.
+    rows.sort_by_key(|(_, seq)| std::cmp::Reverse(*seq));
+    rows.dedup_by(|(worth, seq), (sum, same)| {
+        let again = seq == same;
+        *sum += if again { *worth } else { 0.0 };
+        again
+    });
+    Ok(BestFirst {
+        rest: rows,
+        block: Vec::new(),
+        next: LOOKED_AT,
+    })
+}
+
+/// Rows in the order of their scores, the newest of equals first. Of thousands the first hundreds are asked for, so they
+/// are sorted block by block, each twice as long as the one before.
+struct BestFirst {
+    rest: Vec<(f64, i64)>,
+    /// The worst first.
+    block: Vec<(f64, i64)>,
+    next: usize,
+}
+
+impl Iterator for BestFirst {
+    type Item = i64;
+
+    fn next(&mut self) -> Option<i64> {
+        let best_last = |a: &(f64, i64), b: &(f64, i64)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if self.block.is_empty() {
+            let left = self.rest.len().saturating_sub(self.next);
+            if left > 0 {
+                self.rest.select_nth_unstable_by(left, best_last);
+            }
+            self.block = self.rest.split_off(left);
+            self.block.sort_unstable_by(best_last);
+            self.next *= 2;
+        }
+        self.block.pop().map(|(_, seq)| seq)
+    }
 }
 
 /// Which terms candidates come from: the rarest that occur, while their rows stay within the budget; the rarest always.
@@ -249,6 +287,21 @@ fn postings(look: Look<'_>, term: &str, gate: &Gate) -> rusqlite::Result<Vec<i64
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_best_come_first_however_many_are_asked_for() {
+        let rows: Vec<(f64, i64)> = (0..2_000_u16)
+            .map(|row| (f64::from(row * 7 % 13), i64::from(row)))
+            .collect();
+        let best = BestFirst {
+            rest: rows.clone(),
+            block: Vec::new(),
+            next: 10,
+        };
+        let mut sorted = rows;
+        sorted.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+        assert!(best.eq(sorted.into_iter().map(|(_, row)| row)));
+    }
 
     #[test]
     fn rare_terms_come_first_and_rows_are_bounded() {

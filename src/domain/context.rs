@@ -9,6 +9,7 @@
 //! **Invariant:** the same facts give the same bundle, and its text never exceeds the budget.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,7 @@ use crate::domain::{BundleId, Channel, EntityType, Invalid, Name, TenantId, Time
 mod item;
 mod mode;
 
-pub use item::Item;
-use item::normal;
+pub use item::{Item, Standing};
 pub use mode::{Mode, Part};
 
 /// Tokens of a bundle when none are asked for. From the contract.
@@ -137,16 +137,23 @@ impl ContextQuery {
 pub struct ContextFacts {
     /// What the search may answer with.
     pub hits: Vec<Hit>,
+    /// What is offered whatever the task.
+    pub standing: Arc<Standing>,
+    /// The newest events of the session at hand, oldest first.
+    pub session: Vec<Event>,
+}
+
+/// What is offered whatever the task, as the store keeps it.
+#[derive(Debug, Default)]
+pub struct StandingFacts {
     /// Pinned notes.
     pub pinned: Vec<Note>,
     /// Active decisions of scope policy and global.
-    pub standing: Vec<Decision>,
+    pub decrees: Vec<Decision>,
     /// The newest active decisions.
     pub decisions: Vec<Decision>,
     /// The last handoffs.
     pub handoffs: Vec<Handoff>,
-    /// The newest events of the session at hand, oldest first.
-    pub session: Vec<Event>,
 }
 
 /// A bundle.
@@ -289,7 +296,6 @@ struct Filling {
 /// An item that may enter, and whether it has.
 struct Offer {
     item: Item,
-    cost: usize,
     taken: bool,
 }
 
@@ -316,19 +322,14 @@ impl Filling {
             }
             if item.superseded {
                 filling.omit(part, &item, Reason::Superseded);
-            } else if !texts.insert(normal(&item.text)) {
+            } else if !texts.insert(item.said) {
                 filling.omit(part, &item, Reason::Duplicate);
             } else if let Some((_, offers, _)) = filling
                 .parts
                 .iter_mut()
                 .find(|(known, _, _)| *known == part)
             {
-                let cost = Budget::cost(&item.line());
-                offers.push(Offer {
-                    item,
-                    cost,
-                    taken: false,
-                });
+                offers.push(Offer { item, taken: false });
             }
         }
         filling
@@ -387,7 +388,7 @@ fn take(part: Part, offers: &mut [Offer], spent: &mut usize, share: usize) -> us
         } else {
             0
         };
-        let cost = offer.cost + heading;
+        let cost = offer.item.cost + heading;
         if *spent - before + cost <= share {
             offer.taken = true;
             *spent += cost;

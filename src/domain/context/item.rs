@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::content::{Content, searchable};
-use crate::domain::context::{ContextFacts, Part, part_of};
+use crate::domain::context::{ContextFacts, Part, StandingFacts, part_of};
 use crate::domain::decision::Decision;
 use crate::domain::event::Event;
 use crate::domain::handoff::Handoff;
 use crate::domain::note::Note;
+use crate::domain::pack::Budget;
 use crate::domain::recall::Hit;
 use crate::domain::{DecisionStatus, EntityType, Timestamp, token};
 
@@ -39,6 +40,12 @@ pub struct Item {
     pub truncated: bool,
     #[serde(skip)]
     pub(super) superseded: bool,
+    /// What its line costs, in tokens.
+    #[serde(skip)]
+    pub(super) cost: usize,
+    /// What its text is compared by.
+    #[serde(skip)]
+    pub(super) said: u64,
 }
 
 impl Item {
@@ -61,15 +68,25 @@ impl Item {
         let refs = std::iter::once(id.clone())
             .chain(refs.iter().filter(|reference| **reference != id).cloned())
             .collect();
-        Self {
+        let mut item = Self {
             entity_type,
+            said: normal(&text),
             id,
             text,
             ts,
             refs,
             truncated,
             superseded: false,
-        }
+            cost: 0,
+        };
+        item.cost = Budget::cost(&item.line());
+        item
+    }
+
+    /// About the memory it takes, in bytes.
+    fn weight(&self) -> usize {
+        let refs: usize = self.refs.iter().map(String::len).sum();
+        size_of::<Self>() + self.id.len() + self.text.len() + refs
     }
 
     /// The item in the text of a bundle.
@@ -164,41 +181,57 @@ impl Item {
     }
 }
 
+/// What is offered whatever the task, ready to enter bundles.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// What comes before what was found for the task.
+    before: Vec<(Part, Item)>,
+    /// What comes after.
+    after: Vec<(Part, Item)>,
+}
+
+impl Standing {
+    /// Out of these facts.
+    pub fn of(facts: &StandingFacts) -> Self {
+        let pinned = facts.pinned.iter().map(Item::note);
+        let decrees = facts.decrees.iter().map(Item::decision);
+        // A handoff is shown whole, so its passages do not enter for themselves.
+        let handoffs = facts.handoffs.iter().map(Item::handoff);
+        let decisions = facts.decisions.iter().map(Item::decision);
+        Self {
+            before: pinned
+                .chain(decrees)
+                .map(|item| (Part::Standing, item))
+                .chain(handoffs.map(|item| (Part::Handoffs, item)))
+                .collect(),
+            after: decisions.map(|item| (Part::Decisions, item)).collect(),
+        }
+    }
+
+    /// How many items it offers.
+    pub fn len(&self) -> usize {
+        self.before.len() + self.after.len()
+    }
+
+    /// Whether it offers none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// About the memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        let items = self.before.iter().chain(&self.after);
+        items.map(|(_, item)| item.weight()).sum()
+    }
+}
+
 /// Everything that may enter, each for its part, best first.
 pub(super) fn offer(facts: &ContextFacts) -> Vec<(Part, Item)> {
-    let mut offered: Vec<(Part, Item)> = Vec::new();
-    offered.extend(
-        facts
-            .pinned
-            .iter()
-            .map(|note| (Part::Standing, Item::note(note))),
-    );
-    offered.extend(
-        facts
-            .standing
-            .iter()
-            .map(|decision| (Part::Standing, Item::decision(decision))),
-    );
-    // A handoff is shown whole, so its passages do not enter for themselves.
-    offered.extend(
-        facts
-            .handoffs
-            .iter()
-            .map(|handoff| (Part::Handoffs, Item::handoff(handoff))),
-    );
+    let mut offered = facts.standing.before.clone();
     offered.extend(facts.hits.iter().map(|hit| (part_of(hit), Item::hit(hit))));
-    offered.extend(
-        facts
-            .decisions
-            .iter()
-            .map(|decision| (Part::Decisions, Item::decision(decision))),
-    );
-    offered.extend(
-        facts
-            .session
-            .iter()
-            .map(|event| (Part::Session, Item::event(event))),
-    );
+    offered.extend(facts.standing.after.iter().cloned());
+    let session = facts.session.iter().map(Item::event);
+    offered.extend(session.map(|item| (Part::Session, item)));
     offered.retain(|(_, item)| !item.text.is_empty());
     offered
 }

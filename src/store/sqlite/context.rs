@@ -2,9 +2,15 @@
 //!
 //! **Invariant:** what costs does not grow with the memory: every list is short and walks an index.
 
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use rusqlite::Connection;
 
-use crate::domain::context::{ContextFacts, ContextQuery, MOST_RECENT, SESSION_EVENTS};
+use crate::domain::context::{
+    ContextFacts, ContextQuery, MOST_RECENT, SESSION_EVENTS, Standing, StandingFacts,
+};
 use crate::domain::decision::DecisionFilter;
 use crate::domain::event::{Event, EventFilter};
 use crate::domain::page::{Direction, Page};
@@ -16,6 +22,12 @@ use crate::store::{StoreError, Wait};
 
 /// Handoffs that are shown whole; older ones come in through the search.
 const HANDOFFS: u32 = 3;
+/// Room for what stands, in bytes: that of some hundred projects.
+const KEPT_BYTES: u64 = 4 * 1024 * 1024;
+/// About how many that are.
+const KEPT: usize = 200;
+/// A key and its place.
+const KEY_BYTES: usize = 128;
 
 impl super::Sqlite {
     pub(in crate::store) fn context_facts(
@@ -27,7 +39,14 @@ impl super::Sqlite {
         self.read(wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
                 None => Ok(ContextFacts::default()),
-                Some(tenant_no) => facts(connection, tenant_no, caller, query, &self.kept),
+                Some(tenant_no) => facts(
+                    connection,
+                    tenant_no,
+                    caller,
+                    query,
+                    &self.kept,
+                    &self.standings,
+                ),
             }
         })
     }
@@ -39,9 +58,70 @@ fn facts(
     caller: &Caller,
     query: &ContextQuery,
     kept: &recall::Kept,
+    standings: &Standings,
 ) -> Result<ContextFacts, StoreError> {
-    let tenant = &caller.tenant;
     let project_no = session::resolve_project(connection, tenant_no, query.project.as_ref())?;
+    Ok(ContextFacts {
+        standing: standings.of(connection, tenant_no, caller, project_no)?,
+        hits: recall::hits(connection, tenant_no, caller, &query.search, kept)?,
+        session: session_events(connection, tenant_no, caller, query)?,
+    })
+}
+
+/// Tenant, what the reader may know of, project.
+type Key = (i64, i64, Option<Option<i64>>);
+
+/// What stands whatever the task, each with how often its tenant had written: an agent asks for many bundles between two
+/// decisions.
+#[derive(Debug)]
+pub(super) struct Standings(Cache<Key, (i64, Arc<Standing>), ByBytes>);
+
+#[derive(Debug, Clone)]
+struct ByBytes;
+
+impl Weighter<Key, (i64, Arc<Standing>)> for ByBytes {
+    fn weight(&self, _: &Key, (_, standing): &(i64, Arc<Standing>)) -> u64 {
+        u64::try_from(KEY_BYTES + standing.weight()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Default for Standings {
+    fn default() -> Self {
+        Self(Cache::with_weighter(KEPT, KEPT_BYTES, ByBytes))
+    }
+}
+
+impl Standings {
+    fn of(
+        &self,
+        connection: &Connection,
+        tenant_no: i64,
+        caller: &Caller,
+        project_no: Option<Option<i64>>,
+    ) -> Result<Arc<Standing>, StoreError> {
+        let writes = connection
+            .prepare_cached("select write_seq from tenant where tenant_no = ?1")?
+            .query_row([tenant_no], |row| row.get(0))?;
+        let key = (tenant_no, caller.clearance().code(), project_no);
+        if let Some((then, standing)) = self.0.get(&key)
+            && then == writes
+        {
+            return Ok(standing);
+        }
+        let facts = standing(connection, tenant_no, caller, project_no)?;
+        let standing = Arc::new(Standing::of(&facts));
+        self.0.insert(key, (writes, Arc::clone(&standing)));
+        Ok(standing)
+    }
+}
+
+fn standing(
+    connection: &Connection,
+    tenant_no: i64,
+    caller: &Caller,
+    project_no: Option<Option<i64>>,
+) -> Result<StandingFacts, StoreError> {
+    let tenant = &caller.tenant;
     let newest = |count| Page::first(count, Direction::Descending);
     let pinned = note::select(
         connection,
@@ -70,17 +150,15 @@ fn facts(
     let mut handoffs =
         handoff::select(connection, caller, tenant_no, &selection, &newest(HANDOFFS))?.items;
     handoffs.truncate(usize::try_from(HANDOFFS).unwrap_or(usize::MAX));
-    Ok(ContextFacts {
-        hits: recall::hits(connection, tenant_no, caller, &query.search, kept)?,
+    Ok(StandingFacts {
         pinned: pinned.items.into_iter().map(|(_, note)| note).collect(),
-        standing: decision::standing(connection, tenant_no, tenant, MOST_RECENT)?,
+        decrees: decision::standing(connection, tenant_no, tenant, MOST_RECENT)?,
         decisions: decisions
             .items
             .into_iter()
             .map(|(_, decision)| decision)
             .collect(),
         handoffs: handoffs.into_iter().map(|(_, handoff)| handoff).collect(),
-        session: session_events(connection, tenant_no, caller, query)?,
     })
 }
 

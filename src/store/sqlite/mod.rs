@@ -83,6 +83,7 @@ pub struct Sqlite {
     mode: Mode,
     path: PathBuf,
     kept: recall::Kept,
+    standings: context::Standings,
     // Tells other processes that the file is in use, until it is dropped.
     _presence: File,
 }
@@ -132,6 +133,7 @@ impl Sqlite {
             mode,
             path,
             kept: recall::Kept::default(),
+            standings: context::Standings::default(),
             _presence: opened.presence,
         })
     }

@@ -14,10 +14,10 @@ use rusqlite::Connection;
 use super::gate::Looked;
 use crate::store::StoreError;
 
-/// Room for what is kept, in bytes: about 80,000 passages of 40 words.
-const KEPT_BYTES: u64 = 24 * 1024 * 1024;
+/// Room for what is kept, in bytes: about 100,000 passages of 40 words.
+const KEPT_BYTES: u64 = 32 * 1024 * 1024;
 /// About how many that are.
-const KEPT: usize = 80_000;
+const KEPT: usize = 100_000;
 /// A passage and its place in the cache, without its signature.
 const ENTRY_BYTES: usize = 160;
 

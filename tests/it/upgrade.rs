@@ -24,11 +24,15 @@ fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// A copy of the released file, in a directory of its own.
+/// A copy of the first released file, in a directory of its own.
 fn old_file() -> (TempDir, PathBuf) {
+    file_of(1)
+}
+
+fn file_of(schema: i64) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("memory.db");
-    fs::copy(fixture("schema-1.db"), &db).unwrap();
+    fs::copy(fixture(&format!("schema-{schema}.db")), &db).unwrap();
     // As that version made it; the working copy of a repository does not keep it.
     #[cfg(unix)]
     {
@@ -51,8 +55,8 @@ fn schema(db: &Path) -> i64 {
 }
 
 /// The rows that the old version exported, by tenant.
-fn exported() -> Vec<Vec<Value>> {
-    let text = fs::read_to_string(fixture("schema-1.jsonl")).unwrap();
+fn exported(schema: i64) -> Vec<Vec<Value>> {
+    let text = fs::read_to_string(fixture(&format!("schema-{schema}.jsonl"))).unwrap();
     let of = |tenant: &str| {
         let all = text.lines().map(|line| serde_json::from_str(line).unwrap());
         all.filter(|row: &Value| {
@@ -68,7 +72,12 @@ fn exported() -> Vec<Vec<Value>> {
 /// Every row is as the old version exported it, and the file is sound.
 #[track_caller]
 fn is_whole(db: &Path) {
-    for (tenant, old) in TENANTS.iter().zip(exported()) {
+    is_as_exported(db, 1);
+}
+
+#[track_caller]
+fn is_as_exported(db: &Path, schema: i64) {
+    for (tenant, old) in TENANTS.iter().zip(exported(schema)) {
         let export = cli(db, &["export", "--tenant", tenant]);
         assert_eq!(rows(&export), old, "{tenant}");
     }
@@ -146,6 +155,38 @@ fn a_server_upgrades_an_older_file_and_keeps_a_copy() {
             .to_string_lossy()
             .contains(".part"))
     );
+}
+
+#[test]
+fn the_file_of_every_released_schema_is_upgraded() {
+    for released in [1, 3] {
+        let (_dir, db) = file_of(released);
+        assert_eq!(schema(&db), released);
+        cli(&db, &["migrate"]);
+        assert_eq!(schema(&db), schema_version());
+        is_as_exported(&db, released);
+    }
+}
+
+/// They were given to clients, which may have kept them as references.
+#[test]
+fn ids_that_an_older_version_gave_to_chunks_still_lead_to_them() {
+    let (_dir, db) = file_of(3);
+    let sql = "select lower(hex(c.id)), lower(hex(e.id)) from chunk c join event e on e.seq = c.entity_seq
+         where c.entity_type = 0 and c.id is not null";
+    let old: Vec<(String, String)> = {
+        let connection = open(&db);
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    assert!(old.len() > 3);
+    let server = Server::start(&db);
+    for (chunk, event) in old {
+        let found = server.get(&format!("/api/v1/chunks/chk_{chunk}")).unwrap();
+        assert_eq!(found["entity_id"], format!("evt_{event}"));
+        assert_eq!(found["chunk_id"], format!("chk_{chunk}"));
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{TestApp, id, made_id};
-use crate::process::wait_for;
+use crate::process::{command, wait_for};
 
 /// A word that nothing else in the product holds.
 const WORD: &str = "xylographer";
@@ -316,4 +316,30 @@ fn numbers_leave_the_index_as_they_entered_it() {
     assert!(app.recall("0.1 1e-7 gauge").is_empty());
     let kept = app.say("another gauge 0.1");
     assert_eq!(app.recall("0.1 gauge"), [kept]);
+}
+
+/// A passage's number is free again once it was forgotten, and what a search has kept of it must not answer for the next
+/// one: that may be more sensitive.
+#[test]
+fn what_takes_the_place_of_the_forgotten_is_judged_by_itself() {
+    let app = TestApp::start();
+    app.say("the harbour opens at six");
+    for by_command in [false, true] {
+        let open = app.say(&format!("the {WORD} is open"));
+        assert_eq!(app.recall(WORD), [open.as_str()]);
+        if by_command {
+            let done = command(app.file()).args(["forget", &open]).output().unwrap();
+            assert!(done.status.success(), "{done:?}");
+        } else {
+            app.delete(&format!("/api/v1/events/{open}")).forgotten();
+        }
+        let closed = app
+            .record(json!({"content": {"text": format!("the {WORD} is closed")}, "sensitivity": "high"}))
+            .created();
+        let closed = id(&closed, "event_id");
+        let public = json!({"query": WORD, "channel": "public"});
+        assert_eq!(app.recall_with(public), [""; 0]);
+        assert_eq!(app.recall(WORD), [closed.as_str()]);
+        app.delete(&format!("/api/v1/events/{closed}")).forgotten();
+    }
 }

@@ -92,11 +92,19 @@ pub(super) fn read_only_flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
+/// How much of the file readers see through the system's own cache, in bytes. A search reads hundreds of pages all over
+/// the file: at 100,000 events it takes a third less processor time than by copying them. The price is that a disk that
+/// fails under a mapped page ends the process, by a signal and not by an error; what was acknowledged is on the disk all
+/// the same.
+const READER_MAP_BYTES: i64 = 1024 * 1024 * 1024;
+
 /// Settings of every read-only connection. 2 MB of cache each: the operating system caches the file anyway.
 pub(super) fn configure_reader(connection: &mut Connection) -> rusqlite::Result<()> {
     keep_statements(connection)?;
     connection.busy_timeout(BUSY_WAIT)?;
-    connection.execute_batch("pragma query_only = 1; pragma cache_size = -2048; pragma mmap_size = 1073741824; pragma temp_store = memory;")
+    connection.execute_batch(&format!(
+        "pragma query_only = 1; pragma cache_size = -2048; pragma mmap_size = {READER_MAP_BYTES}; pragma temp_store = memory;"
+    ))
 }
 
 /// Keeps statements prepared, and their plans as they are. Without the second, this build of SQLite (`STAT4`) plans a

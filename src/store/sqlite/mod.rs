@@ -6,7 +6,9 @@
 //! says ([`checkpoint`]).
 //!
 //! *Reading.* A read is a closure over a read-only connection, in a transaction of its own ([`readers`]). It sees the
-//! last commit and never waits for the writer.
+//! last commit and never waits for the writer. What reads keep for the next ones (what is known of passages, what stands
+//! in every bundle) is kept with the tenant's counts of writes or of erasures, which every transaction keeps, so that it
+//! is never older than the snapshot.
 //!
 //! *Rows.* Text stands once, in `event`, `handoff` or `artifact`; a `chunk` is a byte range of it; `term_index` holds
 //! the terms of each chunk under the chunk's number, each with its tenant's number in front ([`passage`]). Recall

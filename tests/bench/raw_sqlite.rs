@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 
 use crate::{Durability, SqliteArgs, percentile_ms};
 
-const SCHEMA: [&str; 2] = [
+const SCHEMA: [&str; 3] = [
     include_str!("../../src/store/sqlite/migrations/0001_init.sql"),
     include_str!("../../src/store/sqlite/migrations/0003_signature.sql"),
+    include_str!("../../src/store/sqlite/migrations/0004_upkeep.sql"),
 ];
 /// Events of one session before the next begins; as in `scripts/lib/wrk.lua`.
 const EVENTS_PER_SESSION: usize = 200;
@@ -200,6 +201,12 @@ impl Writer {
                 (chunk_seq, terms),
             )?;
         }
+        // As many pages as the server has merged.
+        let bytes: usize = counts.terms.iter().map(|(_, terms)| terms.len()).sum();
+        self.run(
+            "insert into term_index (term_index, rank) values ('merge', ?1)",
+            [i64::try_from(16 + 8 * bytes / 4_096)?],
+        )?;
         self.write_counts(i64::try_from(size)?, &counts)?;
         self.run("commit", [])?;
         Ok(())

@@ -328,7 +328,10 @@ fn what_takes_the_place_of_the_forgotten_is_judged_by_itself() {
         let open = app.say(&format!("the {WORD} is open"));
         assert_eq!(app.recall(WORD), [open.as_str()]);
         if by_command {
-            let done = command(app.file()).args(["forget", &open]).output().unwrap();
+            let done = command(app.file())
+                .args(["forget", &open])
+                .output()
+                .unwrap();
             assert!(done.status.success(), "{done:?}");
         } else {
             app.delete(&format!("/api/v1/events/{open}")).forgotten();

@@ -29,6 +29,7 @@ use rusqlite::Connection;
 use crate::domain::{Stat, TenantId, Timestamp};
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::Group;
+use crate::store::sqlite::mover::Mover;
 use crate::store::sqlite::place::Place;
 use crate::store::sqlite::published::Published;
 use crate::store::sqlite::readers::{Readers, within_transaction};
@@ -57,6 +58,7 @@ mod identity;
 mod import;
 mod log;
 mod mount;
+mod mover;
 mod note;
 mod passage;
 mod place;
@@ -121,12 +123,15 @@ impl Sqlite {
         let mode = match options.role {
             Role::Server => Mode::Server {
                 readers: Readers::open(options)?,
-                writer: Writer::start(group, wal).map_err(io)?,
+                writer: {
+                    let mover = Mover::start(file::connect(&path, options)?).map_err(io)?;
+                    Writer::start(group, wal, Some(mover)).map_err(io)?
+                },
             },
             Role::Command => Mode::Command {
                 published: group.published(),
                 group: {
-                    let checkpointer = Checkpointer::new(wal, group.published());
+                    let checkpointer = Checkpointer::new(wal, group.published(), None);
                     Box::new(Mutex::new((group, checkpointer)))
                 },
             },

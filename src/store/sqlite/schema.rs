@@ -31,7 +31,7 @@ fn steps() -> Vec<M<'static>> {
                     .map_err(|error| HookError::Hook(error.to_string()))
             },
         ),
-        M::up(include_str!("migrations/0004_erasures.sql")),
+        M::up(include_str!("migrations/0004_upkeep.sql")),
     ]
 }
 

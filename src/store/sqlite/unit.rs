@@ -44,6 +44,16 @@ struct TermChange {
 /// before it writes a segment.
 const MOST_TERMS_BYTES: usize = 1024 * 1024;
 
+/// How many pages of the index are merged at most after so many octets of terms were added. A page is written anew once
+/// for each level it rises, of which a million events make five or six; with less, segments would pile up until FTS5
+/// merges all of them at once.
+fn merged_pages(terms_bytes: usize) -> i64 {
+    const LEAST: usize = 16;
+    const LEVELS: usize = 8;
+    const PAGE_BYTES: usize = 4_096;
+    i64::try_from(LEAST + LEVELS * terms_bytes / PAGE_BYTES).unwrap_or(i64::MAX)
+}
+
 #[derive(Debug, Default)]
 struct TenantDelta {
     stats: BTreeMap<Stat, i64>,
@@ -147,6 +157,9 @@ impl Effects {
     }
 
     fn flush_terms(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.terms.is_empty() {
+            return Ok(());
+        }
         let mut add =
             connection.prepare_cached("insert into term_index (rowid, terms) values (?1, ?2)")?;
         let mut remove = connection.prepare_cached(
@@ -161,6 +174,9 @@ impl Effects {
             };
             statement.execute((change.seq, change.document))?;
         }
+        connection
+            .prepare_cached("insert into term_index (term_index, rank) values ('merge', ?1)")?
+            .execute([merged_pages(self.terms_bytes)])?;
         self.terms_bytes = 0;
         Ok(())
     }

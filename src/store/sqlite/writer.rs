@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::{Group, Task, Work};
+use crate::store::sqlite::mover::Mover;
 use crate::store::sqlite::published::{Published, lock};
 use crate::store::sqlite::unit::Unit;
 use crate::store::{Pending, StoreError};
@@ -40,8 +41,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(mut group: Group, wal: PathBuf) -> std::io::Result<Self> {
+    /// Starts the thread, and `mover` beside it.
+    pub(super) fn start(
+        mut group: Group,
+        wal: PathBuf,
+        mover: Option<Mover>,
+    ) -> std::io::Result<Self> {
         let published = group.published();
         published.note_usable(true);
         if let Err(error) = group.refresh() {
@@ -51,7 +56,7 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
-                let checkpointer = Checkpointer::new(wal, group.published());
+                let checkpointer = Checkpointer::new(wal, group.published(), mover);
                 serve(group, &tasks, checkpointer);
             })?;
         Ok(Self {
@@ -186,7 +191,8 @@ mod tests {
     #[test]
     fn a_full_queue_says_so_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let writer = Writer::start(testing::group(&dir), dir.path().join("m.db-wal")).unwrap();
+        let writer =
+            Writer::start(testing::group(&dir), dir.path().join("m.db-wal"), None).unwrap();
         let (release, blocked) = std::sync::mpsc::channel::<()>();
         let first = writer
             .submit(0, move |_| {

@@ -323,7 +323,6 @@ fn numbers_leave_the_index_as_they_entered_it() {
 #[test]
 fn what_takes_the_place_of_the_forgotten_is_judged_by_itself() {
     let app = TestApp::start();
-    app.say("the harbour opens at six");
     for by_command in [false, true] {
         let open = app.say(&format!("the {WORD} is open"));
         assert_eq!(app.recall(WORD), [open.as_str()]);

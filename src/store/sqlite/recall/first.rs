@@ -18,9 +18,9 @@ use crate::domain::recall::{Pool, Question, favour, hashes, idf, named_speaker, 
 use crate::store::StoreError;
 use crate::store::sqlite::passage::quoted;
 
-/// Rows whose length is looked at, if enough of them pass the filters. Of a thousand, the further ones changed no answer
-/// on the dev conversations.
-const LOOKED_AT: usize = 300;
+/// Rows whose length is looked at, if enough of them pass the filters. With 300 nothing changes in small memories, and four
+/// more points of rec@10 are lost among 100,000 rows.
+const LOOKED_AT: usize = 1_000;
 /// Most terms that candidates come from. From the design.
 const MOST_TERMS: usize = 32;
 /// Passages that are ranked for what they say themselves. From the design; the study's top 100.

@@ -19,7 +19,7 @@ use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::unit::find;
 
 /// The best candidates, whose surroundings are looked at. On the dev conversations more found nothing more.
-const MOST_SURROUNDED: usize = 25;
+const MOST_SURROUNDED: usize = 75;
 /// A longer passage speaks for itself: with this many terms it takes a sixth of what a short one takes from around it.
 const LONGEST_OPEN: i64 = 150;
 /// Events each way: two that may be hits, and two that these are mixed with.

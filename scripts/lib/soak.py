@@ -40,8 +40,10 @@ MORE_MEMORY, MEMORY_SLACK = 1.15, 16 * MB
 MORE_DISK = 1.15
 # The log is cut back beyond 64 MiB; a group of large rows may stand beyond that.
 MOST_LOG = 100 * MB
-# The machine has other work too: twice is a drift, and below the floor is noise.
-MORE_TIME, TIME_FLOOR_MS = 2.0, 100
+# What drifts, drifts for most requests: the slowest tenth is judged. The slowest hundredth of a rare action is a few
+# requests, and one pause of the disk decides them; it is printed. The machine has other work too: twice is a drift, and
+# below the floor is noise.
+MORE_TIME, TIME_FLOOR_MS = 2.0, 50
 # One helper that waits for the write turn comes and goes; so do connections of scrapes.
 MORE_THREADS, MORE_FILES = 2, 6
 # An overload is allowed to be said; a server of this load has no reason to.
@@ -216,19 +218,12 @@ def of_thirds(samples, told):
             yield f"{what} grow: {before} to {after}"
     for action in sorted({action for client in told for action in client["times"]}):
         before, after = (
-            percentile([ms for client in told for at, ms in client["times"].get(action, ()) if begin <= at < end], 99)
+            [ms for client in told for at, ms in client["times"].get(action, ()) if begin <= at < end]
             for begin, end in ((SECONDS / 3, SECONDS * 2 / 3), (SECONDS * 2 / 3, SECONDS)))
-        print(f"p99 of {action}: {before:.1f} ms in the middle, {after:.1f} ms at the end")
-        if after > max(before * MORE_TIME, TIME_FLOOR_MS):
-            yield f"{action} becomes slower: p99 {before:.1f} to {after:.1f} ms"
+        tenth, hundredth = ((percentile(before, share), percentile(after, share)) for share in (90, 99))
+        print(f"{action}: p90 {tenth[0]:.1f} ms in the middle, {tenth[1]:.1f} ms at the end; p99 {hundredth[0]:.1f}, "
+              f"{hundredth[1]:.1f} ms ({len(after)} requests)")
+        if tenth[1] > max(tenth[0] * MORE_TIME, TIME_FLOOR_MS):
+            yield f"{action} becomes slower: p90 {tenth[0]:.1f} to {tenth[1]:.1f} ms"
 
 
-def percentile(values, share):
-    if not values:
-        raise Failure("an action was never done in a third of the run: this run shows nothing")
-    values.sort()
-    return values[min(len(values) - 1, len(values) * share // 100)]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

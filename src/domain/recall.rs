@@ -34,8 +34,10 @@ mod weights;
 pub use pool::{Pool, Row};
 pub use present::{Found, Presenter};
 pub use question::Question;
-pub use rank::{Features, Ranked, favour, features, idf, named_speaker, rank, saturated};
-pub use signature::{Signature, Voice, hashes};
+pub use rank::{
+    Features, Ranked, Ranking, Reasons, favour, features, idf, named_speaker, rank, saturated,
+};
+pub use signature::{Signature, Sought, Voice};
 pub use time_phrase::TimeRange;
 pub use weights::{Feature, WEIGHTS};
 

@@ -120,7 +120,7 @@ fn assembled(query: &ContextQuery, facts: &ContextFacts) -> usize {
 fn ranking(criterion: &mut Criterion) -> anyhow::Result<()> {
     let query = samples::question()?;
     let pool = samples::pool(&query)?;
-    anyhow::ensure!(!rank(&query, &pool).is_empty(), "nothing was found");
+    anyhow::ensure!(!rank(&query, &pool).hits.is_empty(), "nothing was found");
     let mut group = criterion.benchmark_group("rank");
     group.throughput(Throughput::Elements(u64::try_from(pool.rows.len())?));
     let id = BenchmarkId::new("rows", pool.rows.len());

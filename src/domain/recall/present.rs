@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::domain::recall::rank::Ranked;
+use crate::domain::recall::rank::{Ranked, Ranking};
 use crate::domain::recall::{FeatureShare, Hit, MatchedTerm, RecallQuery, Why};
 use crate::domain::{DecisionStatus, EntityType, Timestamp, token};
 
@@ -105,8 +105,8 @@ impl<'a> Presenter<'a> {
         rank < self.query.limit + if full { spare } else { MOST_BEYOND }
     }
 
-    /// Takes the next best.
-    pub fn offer(&mut self, ranked: &Ranked, found: Found) {
+    /// Takes the next best of a ranking.
+    pub fn offer(&mut self, ranking: &Ranking<'_>, ranked: &Ranked, found: Found) {
         // Comparing costs more than showing.
         let fact = self.query.collapse.then(|| Fact::of(&found));
         let same = |(_, known): &&mut (Hit, Option<Fact>)| match (known, &fact) {
@@ -119,7 +119,7 @@ impl<'a> Presenter<'a> {
                 hit.duplicates.push(found.id);
             }
         } else if self.hits.len() < self.query.limit {
-            self.hits.push((hit(ranked, found), fact));
+            self.hits.push((hit(ranking, ranked, found), fact));
         }
     }
 
@@ -140,9 +140,10 @@ impl<'a> Presenter<'a> {
     }
 }
 
-fn hit(ranked: &Ranked, found: Found) -> Hit {
-    let matched = ranked.matched.iter().take(NAMED_TERMS);
-    let mut features = ranked.features.clone();
+fn hit(ranking: &Ranking<'_>, ranked: &Ranked, found: Found) -> Hit {
+    let reasons = ranking.reasons(ranked);
+    let matched = reasons.matched.into_iter().take(NAMED_TERMS);
+    let mut features = reasons.features;
     features.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     Hit {
         id: found.id,
@@ -159,8 +160,8 @@ fn hit(ranked: &Ranked, found: Found) -> Hit {
             coverage: round(ranked.coverage),
             matched: matched
                 .map(|(term, share)| MatchedTerm {
-                    term: term.clone(),
-                    share: round(*share),
+                    term,
+                    share: round(share),
                 })
                 .collect(),
             features: features

@@ -92,23 +92,16 @@ impl Signature {
         terms.iter().map(|bytes| u32::from_le_bytes(*bytes))
     }
 
-    /// How often each of the terms with these [`hashes`] stands in it.
-    pub fn counts(&self, hashes: &[u32]) -> Vec<f64> {
-        let mut counts = vec![0.0; hashes.len()];
-        for term in self.terms() {
-            let asked = hashes.iter().position(|hash| *hash == term);
-            if let Some(count) = asked.and_then(|at| counts.get_mut(at)) {
-                *count += 1.0;
-            }
-        }
-        counts
+    /// Where terms that are looked for stand: the place of each, and which it is.
+    pub fn places(&self, sought: &Sought) -> impl Iterator<Item = (usize, usize)> {
+        let terms = self.terms().enumerate();
+        terms.filter_map(|(place, hash)| Some((place, sought.which(hash)?)))
     }
 
-    /// Whether each of the terms with these [`hashes`] may stand in it; if not, it does not.
-    pub fn may_hold(&self, hashes: &[u32]) -> bool {
-        hashes
-            .iter()
-            .all(|hash| self.terms().any(|term| term == *hash))
+    /// Whether each of the terms may stand in it; if not, it does not.
+    pub fn may_hold(&self, sought: &Sought) -> bool {
+        let mut hashes = sought.hashes.iter();
+        hashes.all(|hash| self.terms().any(|term| term == *hash))
     }
 
     /// How many terms the text itself has.
@@ -181,9 +174,45 @@ pub(super) fn name_hash(name: &str) -> Option<u32> {
     Some(term_hash(&word.to_lowercase()))
 }
 
-/// Terms as signatures have them.
-pub fn hashes<'a>(terms: impl Iterator<Item = &'a str>) -> Vec<u32> {
-    terms.map(term_hash).collect()
+/// The terms of a question, as signatures have them.
+#[derive(Debug, Clone, Default)]
+pub struct Sought {
+    hashes: Vec<u32>,
+    /// The last six bits of each: of the terms of a passage nearly all are told by it not to be looked for.
+    last_bits: u64,
+}
+
+impl Sought {
+    /// What is told apart in a signature.
+    pub fn new<'a>(terms: impl Iterator<Item = &'a str>) -> Self {
+        let hashes: Vec<u32> = terms.map(term_hash).collect();
+        Self {
+            last_bits: hashes.iter().fold(0, |bits, hash| bits | last_bits(*hash)),
+            hashes,
+        }
+    }
+
+    /// How many terms these are.
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether nothing is looked for.
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// Which of the terms has this hash.
+    fn which(&self, hash: u32) -> Option<usize> {
+        if self.last_bits & last_bits(hash) == 0 {
+            return None;
+        }
+        self.hashes.iter().position(|known| *known == hash)
+    }
+}
+
+fn last_bits(hash: u32) -> u64 {
+    1 << (hash % u64::BITS)
 }
 
 /// A term's place in a signature: FNV-1a, its halves folded together. Of 64 terms asked and 20,000 looked at, two are

@@ -118,7 +118,8 @@ pub(super) fn hits(
 ) -> Result<Vec<Hit>, StoreError> {
     let pool = pool(connection, tenant_no, caller, query, kept)?;
     let mut presenter = Presenter::new(query);
-    for (place, ranked) in rank(query, &pool).iter().enumerate() {
+    let ranking = rank(query, &pool);
+    for (place, ranked) in ranking.hits.iter().enumerate() {
         if !presenter.wants(place) {
             break;
         }
@@ -137,7 +138,7 @@ pub(super) fn hits(
             status: passage.status,
             superseded_by: passage.superseded_by,
         };
-        presenter.offer(ranked, found);
+        presenter.offer(&ranking, ranked, found);
     }
     Ok(presenter.finish())
 }

@@ -2,8 +2,9 @@
 //!
 //! **Invariant:** one pass over a signature; nothing of other passages is known here.
 
-use crate::domain::recall::Signature;
 use crate::domain::recall::rank::count;
+use crate::domain::recall::{Signature, Sought};
+use crate::domain::terms::MAX_QUERY_TERMS;
 
 /// BM25's saturation of repeats; LEX2. 1.2 and 2.2 lose half a point.
 const K1: f64 = 1.6;
@@ -15,7 +16,7 @@ const SHORT: f64 = 60.0;
 const NEAR: usize = 3;
 
 /// A row as far as the question goes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reading {
     /// How often each of the terms stands in it.
     pub(super) counts: Vec<f64>,
@@ -29,14 +30,27 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn of(signature: &Signature, hashes: &[u32], worth: &[f64], average: f64) -> Self {
-        let mut counts = vec![0.0; hashes.len()];
-        let mut last: Vec<Option<usize>> = vec![None; hashes.len()];
-        let mut distance = vec![usize::MAX; hashes.len()];
-        for (place, hash) in signature.terms().enumerate() {
-            let Some(term) = hashes.iter().position(|known| *known == hash) else {
-                continue;
-            };
+    /// Of nothing.
+    pub(super) const fn none() -> Self {
+        Self {
+            counts: Vec::new(),
+            near: 0.0,
+            own: 0.0,
+            words: 0.0,
+            openness: 0.0,
+        }
+    }
+
+    /// How often a term stands in it.
+    pub(super) fn count(&self, term: usize) -> f64 {
+        self.counts.get(term).copied().unwrap_or_default()
+    }
+
+    pub(super) fn of(signature: &Signature, sought: &Sought, worth: &[f64], average: f64) -> Self {
+        let mut counts = vec![0.0; sought.len()];
+        let mut last: [Option<usize>; MAX_QUERY_TERMS] = [None; MAX_QUERY_TERMS];
+        let mut distance = [usize::MAX; MAX_QUERY_TERMS];
+        for (place, term) in signature.places(sought) {
             if let Some(count) = counts.get_mut(term) {
                 *count += 1.0;
             }

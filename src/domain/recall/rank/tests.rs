@@ -72,8 +72,9 @@ fn pool(query: &RecallQuery, frequencies: &[i64], rows: Vec<Row>) -> Pool {
 
 /// The chunks in their order.
 fn order(query: &RecallQuery, pool: &Pool) -> Vec<i64> {
-    let ranked = rank(query, pool);
-    ranked
+    let ranking = rank(query, pool);
+    ranking
+        .hits
         .iter()
         .filter_map(|hit| Some(pool.rows.get(hit.row)?.chunk))
         .collect()
@@ -96,10 +97,11 @@ fn the_rarer_word_decides() {
         &[2, 500],
         vec![said(1, "the interval"), said(2, "the prometheus")],
     );
-    let ranked = rank(&query, &pool);
+    let ranking = rank(&query, &pool);
     assert_eq!(order(&query, &pool), [2, 1]);
-    assert_eq!(ranked[0].matched[0].0, "prometheus");
-    let shares: f64 = ranked[0].features.iter().map(|(_, share)| share).sum();
+    let reasons = ranking.reasons(&ranking.hits[0]);
+    assert_eq!(reasons.matched[0].0, "prometheus");
+    let shares: f64 = reasons.features.iter().map(|(_, share)| share).sum();
     assert!((shares - 1.0).abs() < 1e-9);
 }
 
@@ -254,25 +256,25 @@ fn what_nothing_is_about_is_answered_with_nothing() {
         &[0, 0, 40, 0],
         vec![said(1, "The crew gave it a name.")],
     );
-    assert!(rank(&asked, &off).is_empty());
+    assert!(rank(&asked, &off).hits.is_empty());
     let on = pool(
         &asked,
         &[3, 0, 40, 0],
         vec![said(1, "The vaccine was given on Monday.")],
     );
-    assert_eq!(rank(&asked, &on).len(), 1);
+    assert_eq!(rank(&asked, &on).hits.len(), 1);
     // A young memory says too little about what is rare.
     let young = Pool {
         passages: 3,
         words: 30,
         ..off
     };
-    assert_eq!(rank(&asked, &young).len(), 1);
+    assert_eq!(rank(&asked, &young).hits.len(), 1);
     let bar = RecallQuery {
         min_score: Some(0.99),
         ..asked
     };
-    assert!(rank(&bar, &on).is_empty());
+    assert!(rank(&bar, &on).hits.is_empty());
 }
 
 #[test]
@@ -282,8 +284,12 @@ fn a_row_that_is_only_a_neighbour_is_no_hit() {
         shown: false,
         ..said(1, "gauge gauge")
     };
-    assert!(rank(&query, &pool(&query, &[9], vec![hidden])).is_empty());
-    assert!(rank(&query, &Pool::default()).is_empty());
+    assert!(
+        rank(&query, &pool(&query, &[9], vec![hidden]))
+            .hits
+            .is_empty()
+    );
+    assert!(rank(&query, &Pool::default()).hits.is_empty());
 }
 
 proptest! {
@@ -300,7 +306,7 @@ proptest! {
         let first = pool(&query, &[3, 4, 5], rows);
         let second = Pool { rows: shuffled, ..first.clone() };
         prop_assert_eq!(order(&query, &first), order(&query, &second));
-        for hit in rank(&query, &first) {
+        for hit in rank(&query, &first).hits {
             prop_assert!((0.0..=1.0).contains(&hit.score) && (0.0..=1.0 + 1e-9).contains(&hit.coverage));
         }
     }

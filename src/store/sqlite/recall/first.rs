@@ -14,7 +14,8 @@ use super::gate::{Gate, Looked};
 use super::kind::KINDS;
 use super::shelf::Look;
 use super::{Lists, MOST_ROWS, float};
-use crate::domain::recall::{Pool, Question, favour, hashes, idf, named_speaker, saturated};
+use crate::domain::recall::{Pool, Question, Sought, favour, idf, named_speaker, saturated};
+use crate::domain::terms::MAX_QUERY_TERMS;
 use crate::store::StoreError;
 use crate::store::sqlite::passage::quoted;
 
@@ -39,7 +40,7 @@ pub(super) fn first_scores(
 ) -> Result<Vec<Looked>, StoreError> {
     let scale = Scale::of(pool);
     let (chunks, all) = listed(look.connection, look.tenant_no, gate)?;
-    let mut passing = among(look, pool, gate, &scale, &chunks)?;
+    let mut passing = among(look, gate, &scale, &chunks)?;
     if !all {
         let known: HashSet<i64> = passing.iter().map(|(_, looked)| looked.seq).collect();
         let more = from_index(look, pool, lists, gate, &scale)?;
@@ -61,6 +62,7 @@ pub(super) fn first_scores(
 
 /// What the terms are worth in this tenant, and how long its passages are.
 struct Scale {
+    terms: Sought,
     worth: Vec<f64>,
     average: f64,
 }
@@ -69,6 +71,7 @@ impl Scale {
     fn of(pool: &Pool) -> Self {
         let passages = float(pool.passages.max(1));
         Self {
+            terms: Sought::new(pool.terms.iter().map(|(term, _)| term.term.as_str())),
             worth: pool
                 .terms
                 .iter()
@@ -80,11 +83,20 @@ impl Scale {
 }
 
 /// What a passage is worth for the terms that stand in it.
-fn score(looked: &Looked, terms: &[u32], scale: &Scale) -> f64 {
-    let counts = looked.signature.counts(terms);
+fn score(looked: &Looked, scale: &Scale) -> f64 {
+    let mut counts = [0.0; MAX_QUERY_TERMS];
+    for (_, term) in looked.signature.places(&scale.terms) {
+        if let Some(count) = counts.get_mut(term) {
+            *count += 1.0;
+        }
+    }
     let words = float(looked.words);
-    let worth = |(count, worth): (&f64, &f64)| worth * saturated(*count, words, scale.average);
-    counts.iter().zip(&scale.worth).map(worth).sum()
+    let held = counts
+        .iter()
+        .zip(&scale.worth)
+        .filter(|(count, _)| **count > 0.0);
+    held.map(|(count, worth)| worth * saturated(*count, words, scale.average))
+        .sum()
 }
 
 /// The best of the rows that the index names for the rare terms.
@@ -95,7 +107,6 @@ fn from_index(
     gate: &Gate,
     scale: &Scale,
 ) -> Result<Vec<(f64, Looked)>, StoreError> {
-    let terms = hashes(pool.terms.iter().map(|(term, _)| term.term.as_str()));
     let mut passing: Vec<(f64, Looked)> = Vec::new();
     let mut missing = 0;
     let rough = roughly(look, pool, lists, gate, scale)?;
@@ -108,7 +119,7 @@ fn from_index(
             continue;
         };
         if gate.passes(&looked) && gate.tagged(look.connection, &looked)? {
-            passing.push((score(&looked, &terms, scale), looked));
+            passing.push((score(&looked, scale), looked));
         }
     }
     if missing > 0 {
@@ -124,18 +135,16 @@ fn from_index(
 /// Those of the chunks that hold a term and may be shown, with their scores.
 fn among(
     look: Look<'_>,
-    pool: &Pool,
     gate: &Gate,
     scale: &Scale,
     chunks: &[i64],
 ) -> Result<Vec<(f64, Looked)>, StoreError> {
-    let terms = hashes(pool.terms.iter().map(|(term, _)| term.term.as_str()));
     let mut passing = Vec::new();
     for seq in chunks {
         let Some(looked) = look.at(*seq)? else {
             continue;
         };
-        let score = score(&looked, &terms, scale);
+        let score = score(&looked, scale);
         if score > 0.0 && gate.passes(&looked) && gate.tagged(look.connection, &looked)? {
             passing.push((score, looked));
         }

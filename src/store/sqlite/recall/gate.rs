@@ -5,7 +5,7 @@
 use rusqlite::{Connection, params};
 
 use super::{MOST_FILTERED, MOST_ROWS};
-use crate::domain::recall::{RecallFilter, Signature, hashes};
+use crate::domain::recall::{RecallFilter, Signature, Sought};
 use crate::domain::{Caller, EntityType, Sensitivity};
 use crate::store::StoreError;
 use crate::store::sqlite::passage::quoted;
@@ -21,7 +21,7 @@ pub(super) struct Gate {
     pub(super) session_no: Option<i64>,
     /// As FTS5 strings, and as signatures have them.
     pub(super) tags: Vec<String>,
-    tag_hashes: Vec<u32>,
+    sought_tags: Sought,
     /// Sessions that are being forgotten: nothing of them is there any more.
     forgotten: Vec<i64>,
     pub(super) since: i64,
@@ -54,7 +54,7 @@ impl Gate {
                 .iter()
                 .map(|tag| quoted(tenant_no, tag))
                 .collect(),
-            tag_hashes: hashes(filter.tags.iter().map(String::as_str)),
+            sought_tags: Sought::new(filter.tags.iter().map(String::as_str)),
             forgotten: being_forgotten(connection, tenant_no)?,
             since: filter
                 .since
@@ -113,7 +113,7 @@ impl Gate {
         if self.tags.is_empty() {
             return Ok(true);
         }
-        if !chunk.signature.may_hold(&self.tag_hashes) {
+        if !chunk.signature.may_hold(&self.sought_tags) {
             return Ok(false);
         }
         let sql = "select 1 from term_index where term_index match ?1 and rowid = ?2";

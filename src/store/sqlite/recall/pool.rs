@@ -93,14 +93,38 @@ pub(super) fn of_time(
     Ok(found)
 }
 
-/// An event as far as the order of its session goes.
+/// An event as far as its passages go.
 #[derive(Clone, Copy)]
 struct EventRow {
-    session_no: i64,
-    ts: i64,
     first: i64,
     count: i64,
 }
+
+/// Those of a session from an event on, itself first: those of the same moment, then those of others. The index seeks
+/// either, but not the pair of both. The second part is not begun before the first has ended.
+macro_rules! from_event {
+    ($same:literal, $other:literal, $order:literal) => {
+        concat!(
+            "select * from (select sensitivity, chunk_first, chunk_count from event
+                 where tenant_no = ?1 and session_no = ?2 and ts = ?3 and seq ",
+            $same,
+            " ?4 order by seq ",
+            $order,
+            " limit ?5)
+             union all
+             select * from (select sensitivity, chunk_first, chunk_count from event
+                 where tenant_no = ?1 and session_no = ?2 and ts ",
+            $other,
+            " ?3 order by ts ",
+            $order,
+            ", seq ",
+            $order,
+            " limit ?5)"
+        )
+    };
+}
+const BACK: &str = from_event!("<=", "<", "desc");
+const ON: &str = from_event!(">=", ">", "asc");
 
 struct Building<'a> {
     look: Look<'a>,
@@ -158,22 +182,6 @@ impl Building<'_> {
         Ok(place)
     }
 
-    fn event(&self, seq: i64) -> rusqlite::Result<Option<EventRow>> {
-        find(
-            self.look.connection,
-            "select session_no, ts, chunk_first, chunk_count from event where seq = ?1",
-            [seq],
-            |row| {
-                Ok(EventRow {
-                    session_no: row.get(0)?,
-                    ts: row.get(1)?,
-                    first: row.get(2)?,
-                    count: row.get(3)?,
-                })
-            },
-        )
-    }
-
     /// Puts the events around a short candidate in and links them.
     fn surround(&mut self, place: usize) -> Result<(), StoreError> {
         let Some(row) = self.rows.get(place) else {
@@ -182,17 +190,21 @@ impl Building<'_> {
         let (EntityType::Event, seq) = row.entity else {
             return Ok(());
         };
+        let Some(session_no) = row.session else {
+            return Ok(());
+        };
         if i64::try_from(row.signature.words()).unwrap_or(i64::MAX) > LONGEST_OPEN {
             return Ok(());
         }
-        let Some(event) = self.event(seq)? else {
-            return Ok(());
-        };
-        let mut chain = self.neighbours(&event, seq, "<", "desc")?;
+        let of = (session_no, row.ts.millis(), seq);
+        let mut chain = self.neighbours(of, BACK)?;
         chain.reverse();
+        // Both sides have it, unless it is gone.
+        if chain.pop().is_none() {
+            return Ok(());
+        }
         let middle = chain.len();
-        chain.push(event);
-        chain.extend(self.neighbours(&event, seq, ">", "asc")?);
+        chain.extend(self.neighbours(of, ON)?);
         let mut last: Option<usize> = None;
         for (at, event) in chain.into_iter().enumerate() {
             let shown = at.abs_diff(middle) <= NEAR;
@@ -218,40 +230,29 @@ impl Building<'_> {
         }
     }
 
-    /// The events next to one in its session that the reader may know of, the nearest first: what lies between is as if
-    /// it had never been.
+    /// An event and those next to it in its session that the reader may know of, the nearest first, [`BACK`] or [`ON`]: what
+    /// lies between is as if it had never been.
     fn neighbours(
         &self,
-        event: &EventRow,
-        seq: i64,
-        side: &str,
-        order: &str,
+        (session_no, ts, seq): (i64, i64, i64),
+        sql: &str,
     ) -> rusqlite::Result<Vec<EventRow>> {
-        // First those of the same moment, then those of another: the index seeks either, but not the pair of both.
-        let same = format!("ts = ?3 and seq {side} ?4 order by seq {order}");
-        let other = format!("ts {side} ?3 and ?4 is not null order by ts {order}, seq {order}");
-        let mut found = Vec::with_capacity(AROUND);
+        let mut found = Vec::with_capacity(1 + AROUND);
         let mut passed_over = 0;
-        for part in [same, other] {
-            let mut statement = self.look.connection.prepare_cached(&format!(
-                "select sensitivity, ts, chunk_first, chunk_count from event where tenant_no = ?1 and session_no = ?2 and {part} limit {MOST_PASSED_OVER}"
-            ))?;
-            let at = params![self.look.tenant_no, event.session_no, event.ts, seq];
-            let mut rows = statement.query(at)?;
-            while found.len() < AROUND
-                && passed_over < MOST_PASSED_OVER
-                && let Some(row) = rows.next()?
-            {
-                if row.get::<_, i64>(0)? <= self.gate.clearance {
-                    found.push(EventRow {
-                        session_no: event.session_no,
-                        ts: row.get(1)?,
-                        first: row.get(2)?,
-                        count: row.get(3)?,
-                    });
-                } else {
-                    passed_over += 1;
-                }
+        let mut statement = self.look.connection.prepare_cached(sql)?;
+        let at = params![self.look.tenant_no, session_no, ts, seq, MOST_PASSED_OVER];
+        let mut rows = statement.query(at)?;
+        while found.len() <= AROUND
+            && passed_over < MOST_PASSED_OVER
+            && let Some(row) = rows.next()?
+        {
+            if row.get::<_, i64>(0)? <= self.gate.clearance {
+                found.push(EventRow {
+                    first: row.get(1)?,
+                    count: row.get(2)?,
+                });
+            } else {
+                passed_over += 1;
             }
         }
         Ok(found)

@@ -200,8 +200,18 @@ fn occurrences(
     kept: &Kept,
     gate: &Gate,
 ) -> Result<(i64, Option<Vec<i64>>), StoreError> {
-    if let Some(all) = kept.frequencies.kept(indexed, writes) {
-        return Ok((seen(look, indexed, all, gate)?, None));
+    if let Some(common) = kept.frequencies.kept(indexed, writes) {
+        // What is being forgotten is soon gone; its share is not worth keeping.
+        let settled = gate.forgotten.is_empty();
+        if let Some(count) = common.cleared(gate.clearance).filter(|_| settled) {
+            return Ok((count, None));
+        }
+        let count = seen(look, indexed, common.count, gate)?;
+        if settled {
+            kept.frequencies
+                .keep_cleared(indexed, gate.clearance, count);
+        }
+        return Ok((count, None));
     }
     let newest = newest(look, indexed, frequency::COMMON + 1)?;
     let count = i64::try_from(newest.len()).unwrap_or(i64::MAX);

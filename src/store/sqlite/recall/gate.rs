@@ -23,7 +23,7 @@ pub(super) struct Gate {
     pub(super) tags: Vec<String>,
     sought_tags: Sought,
     /// Sessions that are being forgotten: nothing of them is there any more.
-    forgotten: Vec<i64>,
+    pub(super) forgotten: Vec<i64>,
     pub(super) since: i64,
     pub(super) until: i64,
 }

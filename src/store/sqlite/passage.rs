@@ -13,7 +13,7 @@ use crate::domain::recall::{Signature, Voice};
 use crate::domain::{ActorType, EntityType, EventKind, NewChunk, Sensitivity, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::chunk::load_passage;
-use crate::store::sqlite::unit::Unit;
+use crate::store::sqlite::unit::{Effects, Unit};
 
 /// The entity that passages belong to, as the chunk rows repeat it for filtering.
 #[derive(Debug, Clone, Copy)]
@@ -148,23 +148,48 @@ pub(super) fn delete(
     Ok(())
 }
 
-/// Makes the signatures of a file that has none, from the texts. About 30 µs a passage.
+/// Makes the signatures of a file that has none, from the texts.
 pub(super) fn fill_signatures(connection: &Connection) -> Result<(), StoreError> {
+    let mut insert = connection.prepare("insert into signature (seq, terms) values (?1, ?2)")?;
+    each_anew(connection, |seq, _, chunk| {
+        let signature = chunk.map_or_else(Signature::default, |chunk| chunk.signature);
+        insert.execute((seq, signature.bytes()))?;
+        Ok(())
+    })
+}
+
+/// Fills the term index of a file in which it is empty, from the texts.
+pub(super) fn fill_index(connection: &Connection) -> Result<(), StoreError> {
+    let mut effects = Effects::default();
+    each_anew(connection, |seq, tenant_no, chunk| {
+        if let Some(chunk) = chunk {
+            effects.index(seq, document(tenant_no, &chunk));
+        }
+        Ok(effects.relieve(connection)?)
+    })?;
+    Ok(effects.flush_terms(connection)?)
+}
+
+/// Every passage of a file with its tenant, made anew from its text; without it if that is being forgotten, and goes with
+/// its chunk. About 30 µs each.
+fn each_anew(
+    connection: &Connection,
+    mut take: impl FnMut(i64, i64, Option<NewChunk>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     /// How often the log says how far it is.
     const TOLD_EVERY: i64 = 100_000;
     let total: i64 = connection.query_row("select count(*) from chunk", [], |row| row.get(0))?;
     let mut chunks = connection.prepare(
-        "select c.seq, e.actor_type, e.actor, e.kind from chunk c left join event e on c.entity_type = ?1 and e.seq = c.entity_seq
-         order by c.seq",
+        "select c.seq, c.tenant_no, e.actor_type, e.actor, e.kind from chunk c
+         left join event e on c.entity_type = ?1 and e.seq = c.entity_seq order by c.seq",
     )?;
-    let mut insert = connection.prepare("insert into signature (seq, terms) values (?1, ?2)")?;
     let mut rows = chunks.query([EntityType::Event.code()])?;
     let mut done = 0;
     while let Some(row) = rows.next()? {
         let seq: i64 = row.get(0)?;
-        let actor: Option<i64> = row.get(1)?;
-        let name: Option<String> = row.get(2)?;
-        let decides = row.get::<_, Option<i64>>(3)? == Some(EventKind::Decision.code());
+        let actor: Option<i64> = row.get(2)?;
+        let name: Option<String> = row.get(3)?;
+        let decides = row.get::<_, Option<i64>>(4)? == Some(EventKind::Decision.code());
         let voice = actor
             .and_then(ActorType::from_code)
             .zip(name.as_deref())
@@ -178,21 +203,14 @@ pub(super) fn fill_signatures(connection: &Connection) -> Result<(), StoreError>
             tracing::error!(seq, %error, "a passage cannot be read; run doctor");
             None
         });
-        // What is being forgotten has no passage any more, and goes with its chunk.
-        let signature = passage.map_or_else(Signature::default, |passage| {
-            NewChunk::whole(
-                passage.field,
-                &passage.text,
-                passage.ts,
-                &passage.tags,
-                voice,
-            )
-            .signature
+        let chunk = passage.map(|passage| {
+            let (field, tags) = (passage.field, &passage.tags);
+            NewChunk::whole(field, &passage.text, passage.ts, tags, voice)
         });
-        insert.execute((seq, signature.bytes()))?;
+        take(seq, row.get(1)?, chunk)?;
         done += 1;
         if done % TOLD_EVERY == 0 {
-            tracing::info!(done, total, "reading the memory anew for its ranking");
+            tracing::info!(done, total, "reading the memory anew for its index");
         }
     }
     Ok(())

@@ -31,7 +31,12 @@ fn steps() -> Vec<M<'static>> {
                     .map_err(|error| HookError::Hook(error.to_string()))
             },
         ),
-        M::up(include_str!("migrations/0004_upkeep.sql")),
+        M::up_with_hook(
+            include_str!("migrations/0004_upkeep.sql"),
+            |transaction: &Transaction<'_>| {
+                passage::fill_index(transaction).map_err(|error| HookError::Hook(error.to_string()))
+            },
+        ),
     ]
 }
 

@@ -156,7 +156,8 @@ impl Effects {
         self.flush_terms(connection)
     }
 
-    fn flush_terms(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Writes the terms. Not inside a unit's savepoint.
+    pub(super) fn flush_terms(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         if self.terms.is_empty() {
             return Ok(());
         }

@@ -4,7 +4,9 @@
 //! **Invariant:** knows single words, never a text; a word outside the lists goes through Snowball's English stemmer and
 //! nothing else.
 
-use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 use rust_stemmers::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization as _;
@@ -83,19 +85,21 @@ pub(super) static STEMMER: LazyLock<Stemmer> =
 
 /// The words of the tables with their terms, stemmed once.
 pub(super) static KNOWN: LazyLock<HashMap<&'static str, (String, Role)>> = LazyLock::new(|| {
-    let base = |word: &'static str| {
-        // `children` is a form of `child`, and `child` a word for `kid`: two steps at most, four to be safe.
-        let form = |word| {
-            IRREGULAR
-                .iter()
-                .find(|(_, forms)| forms.split(' ').any(|form| form == word))
-        };
-        (0..4).fold(word, |word, _| form(word).map_or(word, |(base, _)| *base))
-    };
+    // A command makes this for a single write, so nothing here is looked for word by word.
+    let mut bases: HashMap<&'static str, &'static str> = HashMap::new();
+    for (base, forms) in IRREGULAR {
+        for form in forms.split(' ') {
+            bases.entry(form).or_insert(base);
+        }
+    }
+    // `children` is a form of `child`, and `child` a word for `kid`: two steps at most, four to be safe.
+    let base =
+        |word: &'static str| (0..4).fold(word, |word, _| bases.get(word).copied().unwrap_or(word));
+    let frames: HashSet<&str> = FRAME.split(' ').collect();
     let mut known = HashMap::new();
     let mut add = |words: &'static str, role: Role| {
         for word in words.split_ascii_whitespace() {
-            let role = if role == Role::Word && FRAME.split(' ').any(|frame| frame == base(word)) {
+            let role = if role == Role::Word && frames.contains(base(word)) {
                 Role::Frame
             } else {
                 role

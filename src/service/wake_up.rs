@@ -9,12 +9,10 @@
 
 use std::sync::Arc;
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
-
 use crate::domain::wake_up::{WakeUp, WakeUpQuery, assemble};
 use crate::domain::{Caller, Channel};
 use crate::service::{Error, Services};
+use crate::store::memo::{Memo, Weigh};
 
 /// Room for the answers that are kept, in bytes: some hundred of 20 KB.
 const KEPT_BYTES: u64 = 4 * 1024 * 1024;
@@ -26,25 +24,19 @@ const KEY_BYTES: usize = 256;
 /// Who asks what: the number of the tenant, what the channel lets through, the question.
 type Key = (i64, Channel, WakeUpQuery);
 
-/// An answer, and how often the tenant had written before it was read.
-type Kept = (i64, Arc<WakeUp>);
-
-/// The last answers. Cheap to clone.
+/// The last answers, each read at a count of writes. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct WakeUps(Arc<Cache<Key, Kept, ByBytes>>);
+pub(super) struct WakeUps(Arc<Memo<Key, Arc<WakeUp>>>);
 
-#[derive(Debug, Clone)]
-struct ByBytes;
-
-impl Weighter<Key, Kept> for ByBytes {
-    fn weight(&self, _: &Key, (_, wake_up): &Kept) -> u64 {
-        u64::try_from(KEY_BYTES + wake_up.weight()).unwrap_or(u64::MAX)
+impl Weigh for Arc<WakeUp> {
+    fn bytes(&self) -> usize {
+        KEY_BYTES + self.weight()
     }
 }
 
 impl Default for WakeUps {
     fn default() -> Self {
-        Self(Arc::new(Cache::with_weighter(KEPT, KEPT_BYTES, ByBytes)))
+        Self(Arc::new(Memo::new(KEPT_BYTES, KEPT)))
     }
 }
 
@@ -63,14 +55,13 @@ impl Services {
             return self.read_wake_up(caller, query).map(Arc::new);
         };
         let key = (version.tenant_no, caller.channel, query.clone());
-        if let Some((writes, kept)) = self.wake_ups.0.get(&key)
-            && writes == version.writes
-        {
+        let holds = |then| then == version.writes;
+        if let Some(kept) = self.wake_ups.0.get(&key, holds) {
             return Ok(kept);
         }
         let wake_up = Arc::new(self.read_wake_up(caller, query)?);
-        let kept = (version.writes, Arc::clone(&wake_up));
-        self.wake_ups.0.insert(key, kept);
+        let answer = Arc::clone(&wake_up);
+        self.wake_ups.0.keep(key, version.writes, answer);
         Ok(wake_up)
     }
 

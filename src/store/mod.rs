@@ -27,6 +27,7 @@ mod conclusions;
 mod error;
 mod facts;
 mod ledger;
+pub(crate) mod memo;
 mod options;
 mod pending;
 pub mod sqlite;

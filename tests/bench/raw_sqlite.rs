@@ -205,7 +205,7 @@ impl Writer {
         let bytes: usize = counts.terms.iter().map(|(_, terms)| terms.len()).sum();
         self.run(
             "insert into term_index (term_index, rank) values ('merge', ?1)",
-            [i64::try_from(16 + 8 * bytes / 4_096)?],
+            [i64::try_from(8 + 5 * bytes / 4_096)?],
         )?;
         self.write_counts(i64::try_from(size)?, &counts)?;
         self.run("commit", [])?;

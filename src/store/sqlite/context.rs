@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 use rusqlite::Connection;
 
 use crate::domain::context::{
@@ -15,6 +13,7 @@ use crate::domain::decision::DecisionFilter;
 use crate::domain::event::{Event, EventFilter};
 use crate::domain::page::{Direction, Page};
 use crate::domain::{Caller, DecisionStatus};
+use crate::store::memo::{Memo, Weigh};
 use crate::store::sqlite::handoff::{self, Selection};
 use crate::store::sqlite::unit::tenant_no;
 use crate::store::sqlite::{decision, event, note, recall, session};
@@ -39,55 +38,44 @@ impl super::Sqlite {
         self.read(wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
                 None => Ok(ContextFacts::default()),
-                Some(tenant_no) => facts(
-                    connection,
-                    tenant_no,
-                    caller,
-                    query,
-                    &self.kept,
-                    &self.standings,
-                ),
+                Some(tenant_no) => self.facts(connection, tenant_no, caller, query),
             }
         })
     }
-}
 
-fn facts(
-    connection: &Connection,
-    tenant_no: i64,
-    caller: &Caller,
-    query: &ContextQuery,
-    kept: &recall::Kept,
-    standings: &Standings,
-) -> Result<ContextFacts, StoreError> {
-    let project_no = session::resolve_project(connection, tenant_no, query.project.as_ref())?;
-    Ok(ContextFacts {
-        standing: standings.of(connection, tenant_no, caller, project_no)?,
-        hits: recall::hits(connection, tenant_no, caller, &query.search, kept)?,
-        session: session_events(connection, tenant_no, caller, query)?,
-    })
+    fn facts(
+        &self,
+        connection: &Connection,
+        tenant_no: i64,
+        caller: &Caller,
+        query: &ContextQuery,
+    ) -> Result<ContextFacts, StoreError> {
+        let project_no = session::resolve_project(connection, tenant_no, query.project.as_ref())?;
+        let standings = &self.standings;
+        Ok(ContextFacts {
+            standing: standings.of(connection, tenant_no, caller, project_no)?,
+            hits: recall::hits(connection, tenant_no, caller, &query.search, &self.kept)?,
+            session: session_events(connection, tenant_no, caller, query)?,
+        })
+    }
 }
 
 /// Tenant, what the reader may know of, project.
 type Key = (i64, i64, Option<Option<i64>>);
 
-/// What stands whatever the task, each with how often its tenant had written: an agent asks for many bundles between two
-/// decisions.
+/// What stands whatever the task, each read at a count of writes: an agent asks for many bundles between two decisions.
 #[derive(Debug)]
-pub(super) struct Standings(Cache<Key, (i64, Arc<Standing>), ByBytes>);
+pub(super) struct Standings(Memo<Key, Arc<Standing>>);
 
-#[derive(Debug, Clone)]
-struct ByBytes;
-
-impl Weighter<Key, (i64, Arc<Standing>)> for ByBytes {
-    fn weight(&self, _: &Key, (_, standing): &(i64, Arc<Standing>)) -> u64 {
-        u64::try_from(KEY_BYTES + standing.weight()).unwrap_or(u64::MAX)
+impl Weigh for Arc<Standing> {
+    fn bytes(&self) -> usize {
+        KEY_BYTES + self.weight()
     }
 }
 
 impl Default for Standings {
     fn default() -> Self {
-        Self(Cache::with_weighter(KEPT, KEPT_BYTES, ByBytes))
+        Self(Memo::new(KEPT_BYTES, KEPT))
     }
 }
 
@@ -103,14 +91,12 @@ impl Standings {
             .prepare_cached("select write_seq from tenant where tenant_no = ?1")?
             .query_row([tenant_no], |row| row.get(0))?;
         let key = (tenant_no, caller.clearance().code(), project_no);
-        if let Some((then, standing)) = self.0.get(&key)
-            && then == writes
-        {
+        if let Some(standing) = self.0.get(&key, |then| then == writes) {
             return Ok(standing);
         }
         let facts = standing(connection, tenant_no, caller, project_no)?;
         let standing = Arc::new(Standing::of(&facts));
-        self.0.insert(key, (writes, Arc::clone(&standing)));
+        self.0.keep(key, writes, Arc::clone(&standing));
         Ok(standing)
     }
 }

@@ -7,42 +7,32 @@
 //!
 //! **Invariant:** what is kept was read at the count of erasures that it is asked for at, of the same tenant.
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 use rusqlite::Connection;
 
 use super::gate::Looked;
 use crate::store::StoreError;
+use crate::store::memo::{Memo, Weigh};
 
 /// Room for what is kept, in bytes: about 100,000 passages of 40 words.
 const KEPT_BYTES: u64 = 32 * 1024 * 1024;
 /// About how many that are.
 const KEPT: usize = 100_000;
-/// A passage and its place in the cache, without its signature.
+/// A passage and its place, without its signature.
 const ENTRY_BYTES: usize = 160;
 
-/// The passages looked at last.
+/// The passages looked at last, by tenant and number, each read at a count of erasures.
 #[derive(Debug)]
-pub(super) struct Shelf(Cache<Key, Kept, ByBytes>);
+pub(super) struct Shelf(Memo<(i64, i64), Looked>);
 
-/// Tenant and passage.
-type Key = (i64, i64);
-
-/// The count of erasures at which it was read, and what was read.
-type Kept = (i64, Looked);
-
-#[derive(Debug, Clone)]
-struct ByBytes;
-
-impl Weighter<Key, Kept> for ByBytes {
-    fn weight(&self, _: &Key, (_, looked): &Kept) -> u64 {
-        u64::try_from(ENTRY_BYTES + looked.signature.bytes().len()).unwrap_or(u64::MAX)
+impl Weigh for Looked {
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.signature.bytes().len()
     }
 }
 
 impl Default for Shelf {
     fn default() -> Self {
-        Self(Cache::with_weighter(KEPT, KEPT_BYTES, ByBytes))
+        Self(Memo::new(KEPT_BYTES, KEPT))
     }
 }
 
@@ -76,14 +66,12 @@ impl<'a> Look<'a> {
     /// What is known of a passage of the tenant.
     pub(super) fn at(&self, seq: i64) -> Result<Option<Looked>, StoreError> {
         let key = (self.tenant_no, seq);
-        if let Some((erasures, looked)) = self.shelf.0.get(&key)
-            && erasures == self.erasures
-        {
+        if let Some(looked) = self.shelf.0.get(&key, |then| then == self.erasures) {
             return Ok(Some(looked));
         }
         let looked = Looked::at(self.connection, seq)?;
         if let Some(looked) = &looked {
-            self.shelf.0.insert(key, (self.erasures, looked.clone()));
+            self.shelf.0.keep(key, self.erasures, looked.clone());
         }
         Ok(looked)
     }

@@ -7,12 +7,11 @@
 
 use std::sync::Arc;
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 use rusqlite::params;
 
 use super::shelf::Look;
 use crate::store::StoreError;
+use crate::store::memo::{Memo, Weigh};
 use crate::store::sqlite::passage::indexed;
 
 /// Words that a mended one is chosen from, for each beginning, and how many passages these may have together.
@@ -30,28 +29,19 @@ const PASSAGES_A_WRITE: i64 = 100;
 /// Words, each with the number of passages that hold it.
 pub(super) type Words = Arc<[(String, i64)]>;
 
-/// Tenant and beginning.
-type Key = (i64, String);
-
-/// How often the tenant had written, and the words.
-type Kept = (i64, Words);
-
-/// The lists of words asked for last.
+/// The lists of words asked for last, by tenant and beginning, each read at a count of writes.
 #[derive(Debug)]
-pub(super) struct Spellings(Cache<Key, Kept, ByBytes>);
+pub(super) struct Spellings(Memo<(i64, String), Words>);
 
-#[derive(Debug, Clone)]
-struct ByBytes;
-
-impl Weighter<Key, Kept> for ByBytes {
-    fn weight(&self, _: &Key, (_, words): &Kept) -> u64 {
-        u64::try_from((words.len() + 2) * WORD_BYTES).unwrap_or(u64::MAX)
+impl Weigh for Words {
+    fn bytes(&self) -> usize {
+        (self.len() + 2) * WORD_BYTES
     }
 }
 
 impl Default for Spellings {
     fn default() -> Self {
-        Self(Cache::with_weighter(KEPT, KEPT_BYTES, ByBytes))
+        Self(Memo::new(KEPT_BYTES, KEPT))
     }
 }
 
@@ -64,13 +54,12 @@ impl Spellings {
         (passages, writes): (i64, i64),
     ) -> Result<Words, StoreError> {
         let key = (look.tenant_no, beginning.to_owned());
-        if let Some((then, words)) = self.0.get(&key)
-            && (writes - then) * PASSAGES_A_WRITE <= passages
-        {
+        let holds = |then| (writes - then) * PASSAGES_A_WRITE <= passages;
+        if let Some(words) = self.0.get(&key, holds) {
             return Ok(words);
         }
         let words: Words = read(look, beginning)?.into();
-        self.0.insert(key, (writes, Arc::clone(&words)));
+        self.0.keep(key, writes, Arc::clone(&words));
         Ok(words)
     }
 }

@@ -260,7 +260,6 @@ fn waiting(state: &State, holding: u32) -> u32 {
 async fn scrape(state: Data<State>) -> HttpResponse {
     let services = state.exec.services();
     let health = services.health();
-    let (database, log) = services.file_bytes();
     let format = Format::Text;
     let moment = Moment {
         now: services.now(),
@@ -273,8 +272,7 @@ async fn scrape(state: Data<State>) -> HttpResponse {
         ),
         queue: (health.queue_depth, health.queue_capacity),
         engine_bytes: services.engine_bytes(),
-        file_bytes: (database, log),
-        log_frames: health.log_frames,
+        measures: &services.measures(),
     };
     let body = state.metrics.render(&moment, format);
     HttpResponse::Ok()

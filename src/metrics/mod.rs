@@ -32,6 +32,7 @@ use crate::domain::{Stat, Timestamp};
 use crate::metrics::connections::Connections;
 use crate::metrics::encode::{Body, Kind};
 use crate::metrics::http::Http;
+use crate::store::measure::Measures;
 
 mod connections;
 mod counter;
@@ -75,10 +76,8 @@ pub struct Moment<'a> {
     pub queue: (usize, usize),
     /// Bytes the storage engine has allocated.
     pub engine_bytes: u64,
-    /// Octets of the file, and of its log.
-    pub file_bytes: (u64, u64),
-    /// Pages in the log, and how many of them are in the file as well.
-    pub log_frames: (u64, u64),
+    /// What the store has measured of itself.
+    pub measures: &'a Measures,
 }
 
 /// The series of one process.

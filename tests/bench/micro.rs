@@ -11,9 +11,10 @@ use std::time::Duration;
 use agent_memory::domain::context::{self, ContextFacts, ContextQuery};
 use agent_memory::domain::pack::Packer;
 use agent_memory::domain::recall::rank;
-use agent_memory::domain::{Channel, Stat, redact, terms, token};
+use agent_memory::domain::{Channel, Stat, Timestamp, redact, terms, token};
 use agent_memory::http::ROUTES;
-use agent_memory::metrics::{Metrics, Moment};
+use agent_memory::metrics::{Answered, Format, Metrics, Moment};
+use agent_memory::store::measure::Measures;
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 mod samples;
@@ -55,23 +56,29 @@ fn metrics(criterion: &mut Criterion) -> anyhow::Result<()> {
     for (route, millis) in ROUTES.iter().zip((1..).step_by(7)) {
         metrics.request_begins();
         let took = Duration::from_millis(millis);
-        metrics.request_ends(Some(route.pattern), route.method, 200, took);
+        metrics.request_ends(Answered {
+            pattern: Some(route.pattern),
+            method: route.method,
+            status: 200,
+            took,
+            request_id: "bench",
+        });
     }
     let stats: BTreeMap<Stat, i64> = Stat::all().into_iter().zip(1_000..).collect();
     let moment = Moment {
+        now: Timestamp::from_millis(0),
         up: true,
         stats: &stats,
         pool: (4, 3, 0),
         queue: (1, 1024),
         engine_bytes: 10_000_000,
-        file_bytes: (900_000_000, 16_000_000),
-        log_frames: (4_000, 3_000),
+        measures: &Measures::default(),
     };
-    let bytes = metrics.render(&moment).len();
+    let bytes = metrics.render(&moment, Format::Text).len();
     let mut group = criterion.benchmark_group("metrics");
     group.throughput(Throughput::Bytes(u64::try_from(bytes)?));
     group.bench_function(BenchmarkId::new("scrape", bytes), |bencher| {
-        bencher.iter(|| metrics.render(black_box(&moment)));
+        bencher.iter(|| metrics.render(black_box(&moment), Format::Text));
     });
     group.finish();
     Ok(())

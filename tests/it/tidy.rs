@@ -12,7 +12,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
         "cli",
-        &["app", "clock", "config", "domain", "service", "store"],
+        &[
+            "app", "clock", "config", "domain", "metrics", "service", "store",
+        ],
     ),
     (
         "app",

@@ -43,6 +43,8 @@ mod idempotency;
 mod import;
 mod isolation;
 mod metrics;
+mod metrics_list;
+mod metrics_wire;
 mod note;
 mod openapi;
 mod recall;

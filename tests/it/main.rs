@@ -44,6 +44,7 @@ mod import;
 mod isolation;
 mod metrics;
 mod metrics_list;
+mod metrics_process;
 mod metrics_wire;
 mod note;
 mod openapi;

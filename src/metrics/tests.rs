@@ -88,7 +88,10 @@ fn one_moment_is_the_same_in_both_formats() {
         });
         metrics.request_had(millis);
     }
-    let stats = Stat::all().into_iter().zip(1..).collect();
+    let (stats, measures) = (
+        Stat::all().into_iter().zip(1..).collect(),
+        Measures::default(),
+    );
     let moment = Moment {
         now: Timestamp::from_millis(1_700_000_000_000),
         up: false,
@@ -96,8 +99,7 @@ fn one_moment_is_the_same_in_both_formats() {
         pool: (4, 3, 2),
         queue: (1, 9),
         engine_bytes: 7,
-        file_bytes: (8, 9),
-        log_frames: (6, 5),
+        measures: &measures,
         blocking: (1, 8),
     };
     let frozen = metrics.freeze(&moment);

@@ -76,8 +76,7 @@ impl Bench {
             pool: (0, 0, 0),
             queue: (0, 0),
             engine_bytes: 0,
-            file_bytes: (0, 0),
-            log_frames: (0, 0),
+            measures: &crate::store::measure::Measures::default(),
             blocking: (0, 0),
         };
         let text = self.state.metrics.render(&moment, Format::Text);

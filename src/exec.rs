@@ -16,6 +16,7 @@ use actix_web::web;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::fault;
 use crate::service::{Error, Pending, Services};
 
 /// Admission permits for each reader connection. From the design.
@@ -39,6 +40,7 @@ pub struct Exec {
     waiting: Services,
     now: Services,
     permits: Arc<Semaphore>,
+    most: usize,
     queued: Arc<AtomicUsize>,
     streams: Arc<Semaphore>,
     deadline: Duration,
@@ -53,6 +55,7 @@ impl Exec {
             now: services.without_waiting(),
             waiting: services,
             permits: Arc::new(Semaphore::new(permits)),
+            most: permits,
             queued: Arc::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             deadline,
@@ -69,6 +72,12 @@ impl Exec {
         self.queued.load(Ordering::Relaxed)
     }
 
+    /// How many calls are admitted to the blocking pool, and how many can be at once.
+    pub fn admitted(&self) -> (usize, usize) {
+        let busy = self.most.saturating_sub(self.permits.available_permits());
+        (busy, self.most)
+    }
+
     /// A read of some microseconds.
     ///
     /// # Errors
@@ -77,6 +86,7 @@ impl Exec {
         &self,
         call: impl Fn(&Services) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        fault::of_request();
         match call(&self.now) {
             Err(Error::Overloaded) => self.read(call).await,
             answer => answer,
@@ -139,6 +149,7 @@ impl Exec {
         bytes: usize,
         call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        fault::of_request();
         if bytes <= INLINE_BYTES {
             return call(&self.waiting);
         }
@@ -183,6 +194,7 @@ impl Exec {
         let work = web::block(move || {
             // The permit is the thread's: a caller that gives up does not end the call.
             let _permit = permit;
+            fault::of_blocking();
             call(&services)
         });
         timeout(self.deadline, work)

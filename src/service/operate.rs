@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use crate::domain::{Stat, Timestamp};
 use crate::service::{Error, Pending, Services};
+use crate::store::measure::Measures;
 use crate::store::{FileFacts, Finding, Health};
 
 /// A proof of writing is good for this long; from the contract ("at most once a second").
 const PROOF_MS: i64 = 1_000;
-/// A self-check older than this says that the writer hangs: it looks at least every 5 s when idle.
-const STALE: Duration = Duration::from_secs(15);
+/// A self-check older than this says that the writer hangs: it looks at least every 6 s when idle.
+const STALE: Duration = Duration::from_secs(10);
 
 /// When a write was last proved.
 #[derive(Debug)]
@@ -34,6 +35,11 @@ impl Services {
         health
     }
 
+    /// What the store has measured of itself, without touching it.
+    pub fn measures(&self) -> Measures {
+        self.store.measures()
+    }
+
     /// The counted facts, without touching the store.
     pub fn stats(&self) -> Arc<BTreeMap<Stat, i64>> {
         self.store.stats()
@@ -45,11 +51,6 @@ impl Services {
     /// `Unavailable`.
     pub fn fresh_stats(&self) -> Result<BTreeMap<Stat, i64>, Error> {
         Ok(self.store.fresh_stats(self.wait)?)
-    }
-
-    /// Octets of the file and of its log; asks the file system alone.
-    pub fn file_bytes(&self) -> (u64, u64) {
-        self.store.file_bytes()
     }
 
     /// Bytes the engine has allocated outside of our allocator.

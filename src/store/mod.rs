@@ -27,6 +27,7 @@ mod conclusions;
 mod error;
 mod facts;
 mod ledger;
+pub mod measure;
 pub(crate) mod memo;
 mod options;
 mod pending;
@@ -444,10 +445,10 @@ impl Store {
         engine.health()
     }
 
-    /// Octets of the file and of its log, by their names.
-    pub fn file_bytes(&self) -> (u64, u64) {
+    /// What the store has measured of itself. Touches nothing but the sizes of its files.
+    pub fn measures(&self) -> measure::Measures {
         let Self::Sqlite(engine) = self;
-        engine.file_bytes()
+        engine.measures()
     }
 
     /// Bytes that the engine has allocated outside of our allocator.

@@ -13,6 +13,7 @@ use crate::domain::decision::DecisionFilter;
 use crate::domain::event::{Event, EventFilter};
 use crate::domain::page::{Direction, Page};
 use crate::domain::{Caller, DecisionStatus};
+use crate::store::measure::Op;
 use crate::store::memo::{Memo, Weigh};
 use crate::store::sqlite::handoff::{self, Selection};
 use crate::store::sqlite::unit::tenant_no;
@@ -35,7 +36,7 @@ impl super::Sqlite {
         caller: &Caller,
         query: &ContextQuery,
     ) -> Result<ContextFacts, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::Context, wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
                 None => Ok(ContextFacts::default()),
                 Some(tenant_no) => self.facts(connection, tenant_no, caller, query),

@@ -10,9 +10,7 @@
 //!
 //! **Invariant:** nobody is told "stored" before COMMIT has returned.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,10 +18,14 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::domain::Stat;
-use crate::store::sqlite::error::GroupFailure;
+use crate::fault;
+use crate::store::measure::{Batch, Op};
+use crate::store::sqlite::error::{GroupFailure, injected};
+use crate::store::sqlite::measured::{COUNTS_EVERY, Measured};
 use crate::store::sqlite::place::Place;
 use crate::store::sqlite::published::{Published, wall_clock};
 use crate::store::sqlite::stat::stored_stats;
+use crate::store::sqlite::task::{Task, Verdict, Work};
 use crate::store::sqlite::turn::Turn;
 use crate::store::sqlite::unit::{Effects, Unit, find};
 use crate::store::{Pending, StoreError};
@@ -32,98 +34,6 @@ use crate::store::{Pending, StoreError};
 pub(super) const MAX_GROUP: usize = 256;
 /// Longest a group runs before it commits; the wait that a reader of its own write can feel.
 const MAX_GROUP_TIME: Duration = Duration::from_millis(5);
-
-/// How a unit ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// What it did is part of the group.
-    Keep,
-    /// It refused or failed alone; its savepoint goes back.
-    Undo,
-    /// It met a fault of the machine. SQLite may have rolled back the statement or the transaction, depending on its
-    /// journal; the group does not find out which, it ends.
-    Abandon,
-    /// It met a damaged page. SQLite refuses other pages too until that transaction is over, so the group ends.
-    Damaged,
-}
-
-/// A unit in the queue, whatever it answers.
-pub(super) trait Task: Send {
-    /// Runs the unit and keeps its answer.
-    fn run(&mut self, unit: &mut Unit<'_>) -> Verdict;
-    /// Sends the kept answer, or the failure that befell the whole group.
-    fn settle(self: Box<Self>, fate: Result<(), StoreError>);
-    /// Octets it holds while it waits.
-    fn bytes(&self) -> usize;
-}
-
-pub(super) struct Work<T, F> {
-    pub(super) work: Option<F>,
-    pub(super) answer: Option<Result<T, StoreError>>,
-    pub(super) reply: oneshot::Sender<Result<T, StoreError>>,
-    pub(super) bytes: usize,
-}
-
-impl<T, F> Task for Work<T, F>
-where
-    T: Send,
-    F: FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send,
-{
-    fn run(&mut self, unit: &mut Unit<'_>) -> Verdict {
-        let Some(work) = self.work.take() else {
-            return Verdict::Undo;
-        };
-        let answer = catch_unwind(AssertUnwindSafe(|| work(unit)))
-            .unwrap_or_else(|panic| Err(panicked(&*panic)));
-        let verdict = match &answer {
-            Ok(_) => Verdict::Keep,
-            Err(StoreError::Unavailable(fault)) => {
-                tracing::error!(%fault, "a unit of work met a fault of the store");
-                Verdict::Abandon
-            }
-            Err(StoreError::Damaged(_)) => Verdict::Damaged,
-            Err(
-                StoreError::Overloaded
-                | StoreError::Timeout
-                | StoreError::NotFound(_)
-                | StoreError::Conflict(_)
-                | StoreError::Invalid(_)
-                | StoreError::Internal(_),
-            ) => Verdict::Undo,
-        };
-        self.answer = Some(answer);
-        verdict
-    }
-
-    fn settle(self: Box<Self>, fate: Result<(), StoreError>) {
-        let answer = match (fate, self.answer) {
-            (Err(failure), _) => Err(failure),
-            (Ok(()), Some(answer)) => answer,
-            (Ok(()), None) => Err(StoreError::Unavailable("the write did not run".into())),
-        };
-        // The caller may have gone away; the write stands all the same.
-        drop(self.reply.send(answer));
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> StoreError {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "unknown".to_owned());
-    StoreError::Internal(format!("a unit of work panicked: {text}").into())
-}
-
-impl std::fmt::Debug for dyn Task {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Task")
-    }
-}
 
 /// What a group commits on.
 #[derive(Debug)]
@@ -134,17 +44,27 @@ pub(super) struct Group {
     wait: Duration,
     published: Arc<Published>,
     seen_version: i64,
+    cache_held: u64,
+    counts_read: Instant,
 }
 
 impl Group {
-    pub(super) fn new(connection: Connection, turn: Turn, place: Place, wait: Duration) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        turn: Turn,
+        place: Place,
+        wait: Duration,
+        published: Published,
+    ) -> Self {
         Self {
             connection,
             turn,
             place,
             wait,
-            published: Arc::new(Published::new()),
+            published: Arc::new(published),
             seen_version: -1,
+            cache_held: 0,
+            counts_read: Instant::now(),
         }
     }
 
@@ -159,6 +79,7 @@ impl Group {
     /// Runs one unit as a group of its own; for commands.
     pub(super) fn run_one<T: Send + 'static>(
         &mut self,
+        op: Op,
         work: impl FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Pending<T> {
         let (reply, receiver) = oneshot::channel();
@@ -167,6 +88,8 @@ impl Group {
             answer: None,
             reply,
             bytes: 0,
+            op,
+            queued: Instant::now(),
         });
         self.run(task, || None);
         Pending::queued(receiver)
@@ -180,11 +103,12 @@ impl Group {
     ) -> bool {
         let mut ran = Vec::new();
         let fate = self.transact(first, next, &mut ran);
-        let known = !self.published.usable();
+        let known = !self.published.writable();
         match &fate {
             Err(GroupFailure::Damaged(fault)) => self.published.note_damage(fault),
             fate => self.published.note_group(fate.is_ok()),
         }
+        self.measure(&ran, &fate);
         let erased = matches!(fate, Ok(true));
         let failure = fate.err().map(|error| error.to_string());
         // Each request that it befalls is logged where it is answered; this once for all of them.
@@ -204,6 +128,22 @@ impl Group {
         erased
     }
 
+    /// Notes how a group ended.
+    fn measure(&mut self, ran: &[Box<dyn Task>], fate: &Result<bool, GroupFailure>) {
+        let measured = &self.published.measured;
+        let ended = match fate {
+            Ok(_) => Batch::Committed,
+            Err(GroupFailure::Fault(_)) => Batch::Failed,
+            Err(GroupFailure::Damaged(_)) => Batch::Damaged,
+        };
+        measured.note_batch(ran.len(), ended);
+        if self.counts_read.elapsed() >= COUNTS_EVERY {
+            self.counts_read = Instant::now();
+            let writers = &measured.writers;
+            writers.note(&self.connection, &mut self.cache_held);
+        }
+    }
+
     fn transact(
         &mut self,
         first: Box<dyn Task>,
@@ -218,25 +158,21 @@ impl Group {
         self.place
             .check()
             .map_err(|error| GroupFailure::of("looking for the file", &error))?;
+        let measured = &self.published.measured;
         let begun = Instant::now();
         self.connection
             .execute_batch("begin immediate")
-            .map_err(|error| GroupFailure::of_sqlite("begin", &error))?;
-        let mut effects = Effects::default();
+            .map_err(|error| GroupFailure::of_sqlite(measured, "begin", &error))?;
+        let (mut effects, mut reached) = (Effects::default(), begun);
         let outcome = loop {
             if let Some(task) = ran.last_mut()
-                && let Err(failure) = run_unit(&self.connection, task.as_mut(), &mut effects)
-                    .and_then(|()| {
-                        effects
-                            .relieve(&self.connection)
-                            .map_err(|error| GroupFailure::of("the terms", &error))
-                    })
+                && let Err(failure) = self.run_unit(task.as_mut(), &mut effects, &mut reached)
             {
                 // What waits meets the same fault; it is answered with the group instead of one by one.
                 ran.extend(std::iter::from_fn(&mut next).take(MAX_GROUP - ran.len()));
                 break Err(failure);
             }
-            if ran.len() >= MAX_GROUP || begun.elapsed() >= MAX_GROUP_TIME {
+            if ran.len() >= MAX_GROUP || reached - begun >= MAX_GROUP_TIME {
                 break Ok(());
             }
             match next() {
@@ -244,24 +180,35 @@ impl Group {
                 None => break Ok(()),
             }
         };
+        let changed = effects.changes_memory();
         let outcome = outcome.and_then(|()| {
-            self.published.take_recalls(&mut effects);
+            let recalls = self.published.take_recalls(&mut effects);
             let mut finish = || -> rusqlite::Result<BTreeMap<Stat, i64>> {
+                injected(fault::of_write())?;
                 effects.flush(&self.connection)?;
                 let stats = stored_stats(&self.connection)?;
+                let flushed = Instant::now();
+                measured.note_work(Op::Flush, flushed - reached);
                 self.connection.execute_batch("commit")?;
+                measured.commit.observe_time(flushed.elapsed());
                 Ok(stats)
             };
-            finish().map_err(|error| GroupFailure::of_sqlite("commit", &error))
+            finish().map_err(|error| {
+                self.published.give_back(recalls);
+                GroupFailure::of_sqlite(measured, "commit", &error)
+            })
         });
         if outcome.is_err() && !self.connection.is_autocommit() {
-            // A failed rollback leaves the transaction open; the next BEGIN will fail and say so.
+            // The next BEGIN will fail and say so.
             if let Err(error) = self.connection.execute_batch("rollback") {
                 tracing::error!(%error, "a failed group could not be rolled back");
             }
         }
         drop(held);
         self.published.publish(&outcome?);
+        if changed {
+            self.published.measured.note_written();
+        }
         Ok(effects.erased)
     }
 
@@ -280,7 +227,7 @@ impl Group {
 
     /// Whether a write reaches the disk, by making one.
     pub(super) fn prove(&mut self) -> bool {
-        let proof = self.run_one(|unit| {
+        let proof = self.run_one(Op::Probe, |unit| {
             unit.execute("update store set proved_at = ?1", [wall_clock()])?;
             Ok(())
         });
@@ -304,13 +251,39 @@ impl Group {
             self.connection.execute_batch("rollback")?;
             read.map(|_| ())
         };
-        check().map_err(|error| GroupFailure::of_sqlite("self-check", &error))
+        check().map_err(|error| {
+            GroupFailure::of_sqlite(&self.published.measured, "self-check", &error)
+        })
+    }
+
+    /// Runs one unit and measures it; `reached` is when the one before it ended, and then when it ended.
+    fn run_unit(
+        &self,
+        task: &mut dyn Task,
+        effects: &mut Effects,
+        reached: &mut Instant,
+    ) -> Result<(), GroupFailure> {
+        let measured = &self.published.measured;
+        let waited = reached.saturating_duration_since(task.queued());
+        measured.queue_wait.observe_time(waited);
+        let outcome = run_unit(&self.connection, measured, task, effects).and_then(|()| {
+            let relieved = effects.relieve(&self.connection);
+            relieved.map_err(|error| GroupFailure::of_sqlite(measured, "the terms", &error))
+        });
+        let ended = Instant::now();
+        measured.note_work(task.op(), ended - *reached);
+        *reached = ended;
+        if let Some(failure) = task.failure() {
+            measured.note_failure(failure);
+        }
+        outcome
     }
 }
 
 /// Runs one unit in its savepoint. An error means that the group's transaction is gone.
 fn run_unit(
     connection: &Connection,
+    measured: &Measured,
     task: &mut dyn Task,
     effects: &mut Effects,
 ) -> Result<(), GroupFailure> {
@@ -319,7 +292,7 @@ fn run_unit(
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute([]))
             .map(|_| ())
-            .map_err(|error| GroupFailure::of_sqlite(sql, &error))
+            .map_err(|error| GroupFailure::of_sqlite(measured, sql, &error))
     };
     step("savepoint unit")?;
     let mut unit = Unit::new(connection);
@@ -373,6 +346,8 @@ mod tests {
                 answer: None,
                 reply,
                 bytes: 0,
+                op: Op::NoteWrite,
+                queued: Instant::now(),
             }),
             receiver,
         )
@@ -466,7 +441,7 @@ mod tests {
             );
         }
         assert!(rows(&group).is_empty());
-        assert!(!group.published.usable());
+        assert!(!group.published.writable());
         group
             .connection
             .pragma_update(None, "max_page_count", pages + 2000)
@@ -475,7 +450,35 @@ mod tests {
         run(&mut group, vec![again]);
         assert!(reply.blocking_recv().unwrap().is_ok());
         // That it has passed is for the writer to say.
-        assert!(!group.published.usable());
+        assert!(!group.published.writable());
+    }
+
+    #[test]
+    fn a_search_that_a_failed_group_should_have_counted_is_counted_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut group = group(&dir);
+        group.published.count_recall(true);
+        // A deferred rule fails the commit, and nothing before it.
+        let (breaks, r1) = task(|unit| {
+            unit.connection.execute_batch(
+                "create table parent (x primary key);
+                 create table child (x references parent deferrable initially deferred);
+                 insert into child values (7)",
+            )?;
+            Ok(())
+        });
+        group
+            .connection
+            .execute_batch("pragma foreign_keys = on")
+            .unwrap();
+        run(&mut group, vec![breaks]);
+        assert!(r1.blocking_recv().unwrap().is_err());
+        assert_eq!(group.published.stats()[&Stat::RecallsEmpty], 0);
+        let (one, r2) = insert("one");
+        run(&mut group, vec![one]);
+        assert!(r2.blocking_recv().unwrap().is_ok());
+        let stats = group.published.stats();
+        assert_eq!((stats[&Stat::Recalls], stats[&Stat::RecallsEmpty]), (1, 1));
     }
 
     #[test]

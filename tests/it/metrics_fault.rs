@@ -20,7 +20,12 @@ use agent_memory::metrics::{Format, Metrics, Moment, RouteLabel};
 use agent_memory::service::{Limits, Services};
 use agent_memory::store::{self, Durability, Role, Store};
 
-const ROUTES: &[RouteLabel] = &[route("/panic/{id}"), route("/broken"), route("/slow")];
+const ROUTES: &[RouteLabel] = &[
+    route("/panic/{id}"),
+    route("/broken"),
+    route("/slow"),
+    route("/sixty"),
+];
 
 const fn route(pattern: &'static str) -> RouteLabel {
     RouteLabel {
@@ -107,6 +112,7 @@ macro_rules! app {
                 .app_data($bench.state.clone())
                 .route("/panic/{id}", web::get().to(panics))
                 .route("/broken", web::get().to(fails))
+                .route("/sixty", web::get().to(takes_sixty_millis))
                 .route("/slow", web::get().to(std::future::pending::<HttpResponse>)),
         )
     };
@@ -120,6 +126,11 @@ async fn panics() -> HttpResponse {
 async fn fails() -> Result<HttpResponse, actix_web::Error> {
     let words = "a lower layer's words";
     Err(actix_web::error::ErrorInternalServerError(words))
+}
+
+async fn takes_sixty_millis() -> HttpResponse {
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    HttpResponse::Ok().finish()
 }
 
 fn get(path: &str) -> TestRequest {
@@ -198,4 +209,24 @@ async fn a_client_that_leaves_while_it_is_answered_is_counted_as_that_alone() {
     assert_eq!(bench.answers("/slow", 200), "0");
     let timed = "agent_memory_http_request_duration_seconds_count{method=\"GET\",path=\"/slow\"}";
     assert_eq!(bench.value(timed), "0");
+}
+
+#[actix_web::test]
+async fn a_request_falls_into_the_bucket_of_the_time_it_took() {
+    let bench = Bench::new();
+    let app = app!(bench).await;
+    let begun = std::time::Instant::now();
+    let response = call_service(&app, get("/sixty").to_request()).await;
+    let took = begun.elapsed().as_secs_f64();
+    assert_eq!(response.status(), 200);
+    let of = |part: &str, more: &str| -> f64 {
+        let family = "agent_memory_http_request_duration_seconds";
+        let series = format!("{family}_{part}{{method=\"GET\",path=\"/sixty\"{more}}}");
+        bench.value(&series).parse().unwrap()
+    };
+    assert_eq!(of("bucket", ",le=\"0.05\""), 0.0);
+    assert_eq!(of("bucket", ",le=\"10.0\""), 1.0);
+    assert_eq!(of("count", ""), 1.0);
+    let sum = of("sum", "");
+    assert!((0.06..=took).contains(&sum), "{sum} of {took}");
 }

@@ -73,6 +73,9 @@ pub struct ServeArgs {
     /// Largest artifact, in bytes
     #[arg(long, env = "AGENT_MEMORY_MAX_ARTIFACT", value_name = "BYTES", default_value_t = 16 * 1024 * 1024)]
     pub max_artifact: usize,
+    /// Bytes of the write-ahead log that a reader of another process may hold back; beyond it writes are answered 503
+    #[arg(long, env = "AGENT_MEMORY_MAX_LOG", value_name = "BYTES", default_value_t = MAX_LOG_BYTES, value_parser = clap::value_parser!(u64).range(128 * 1024 * 1024..))]
+    pub max_log: u64,
     /// A name that the server may be called by, beside localhost; may be repeated
     #[arg(
         long,
@@ -104,6 +107,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub fault: fault::Args,
 }
+
+/// Sixteen times what the log is cut back at: an hour of a slow reader beside a busy team, and less than a full disk.
+const MAX_LOG_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// When a write counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -183,6 +189,7 @@ impl Config {
         let request_timeout = Duration::from_secs(args.request_timeout);
         store.readers = u32::try_from(readers).unwrap_or(4);
         store.read_time = Some(request_timeout);
+        store.max_log_bytes = args.max_log;
         store.durability = match args.durability {
             DurabilityArg::Full => Durability::Full,
             DurabilityArg::Normal => Durability::Normal,
@@ -219,6 +226,7 @@ pub fn store_options(global: &Global, role: Role) -> anyhow::Result<Options> {
         // A command takes the time it takes.
         read_time: None,
         durability: Durability::Full,
+        max_log_bytes: MAX_LOG_BYTES,
         write_wait: Duration::from_secs(10),
     })
 }

@@ -133,6 +133,7 @@ mod tests {
             reader_wait: Duration::from_secs(1),
             read_time: None,
             durability: Durability::Full,
+            max_log_bytes: u64::MAX,
             write_wait: Duration::from_secs(1),
         };
         let clock = Clock::fixed(Timestamp::from_millis(0));

@@ -122,6 +122,7 @@ mod tests {
             reader_wait: Duration::from_secs(1),
             read_time: None,
             durability: Durability::Normal,
+            max_log_bytes: u64::MAX,
             write_wait: Duration::from_secs(1),
         };
         let clock = Clock::fixed(Timestamp::parse("t", "2026-03-01T00:00:00Z").unwrap());

@@ -21,6 +21,9 @@ pub struct Options {
     pub read_time: Option<Duration>,
     /// Whether an acknowledged write survives a power failure.
     pub durability: Durability,
+    /// Octets of the log that a reader may keep from going into the file before writes are
+    /// [`StoreError::Overloaded`](crate::store::StoreError::Overloaded); a server's.
+    pub max_log_bytes: u64,
     /// How long a write waits for other processes before it is [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
     pub write_wait: Duration,
 }

@@ -74,6 +74,57 @@ fn two_servers_and_the_command_line_lose_nothing_and_agree_on_the_count() {
     assert_sound(&db);
 }
 
+/// One that never ends is not let fill the disk: at a bound writes are refused, reads go on, and it passes.
+#[test]
+fn a_reader_that_never_ends_stops_the_writes_and_not_the_disk() {
+    const BOUND: u64 = 128 * 1024 * 1024;
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("memory.db");
+    let mut server = Server::start_with(&db, &["--max-log", &BOUND.to_string()]);
+    crate::talk::record(&server, "first");
+    let reader = hold_snapshot(&db);
+    let body = bulk(1_000_000);
+    let write = || {
+        send(
+            &client(),
+            "POST",
+            &server.url("/api/v1/events"),
+            Some(&body),
+        )
+        .unwrap()
+    };
+    let refused = wait_for("a write to be refused", || {
+        Some(write()).filter(|answer| answer.status != 201)
+    });
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.retry_after.is_some(), "{refused:?}");
+    for _ in 0..20 {
+        assert_eq!(write().status, 503);
+    }
+    let log = fs::metadata(beside(&db, "-wal")).unwrap().len();
+    assert!((BOUND..BOUND + 8_000_000).contains(&log), "{log}");
+    assert!(
+        series(
+            &server,
+            "agent_memory_writes_rejected_total{reason=\"log_full\"}"
+        ) > 20.0
+    );
+    let listed = send(
+        &client(),
+        "GET",
+        &server.url("/api/v1/events?limit=1"),
+        None,
+    )
+    .unwrap();
+    assert_eq!((listed.status, crate::talk::health(&server)), (200, 200));
+    drop(reader);
+    wait_for("writes to be taken again", || {
+        (write().status == 201).then_some(())
+    });
+    assert!(server.terminate().success());
+    assert_sound(&db);
+}
+
 /// A reader that holds its snapshot keeps the log from being emptied. That shows, and it passes.
 #[test]
 fn a_reader_that_holds_its_snapshot_shows_in_the_metrics_and_the_log_shrinks_after_it() {

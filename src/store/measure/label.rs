@@ -135,6 +135,8 @@ labels! {
         QueueFull = "queue_full",
         /// As much text waits as can.
         BytesFull = "bytes_full",
+        /// The log is at its bound, since somebody reads without an end.
+        LogFull = "log_full",
         /// The writer has stopped.
         Stopped = "stopped",
     }

@@ -10,6 +10,9 @@
 //!
 //! SQLite itself empties the log when the last connection of all processes closes in order.
 //!
+//! A reader of another process may keep the log from beginning anew for as long as it likes. At a bound the server takes
+//! no more writes ([`Published::log_is_full`]) until that reader is done.
+//!
 //! **Invariant:** while a server has the file open, its writer and its mover alone move the log.
 
 use std::path::PathBuf;
@@ -161,7 +164,8 @@ impl Checkpointer {
             if !self.held_back && self.is_long() {
                 self.held_back = true;
                 tracing::warn!(
-                    "a reader of another process keeps the log from being emptied; it grows until that reader is done"
+                    "a reader of another process keeps the log from being emptied; it grows until that reader is done, and at \
+                     --max-log writes are refused"
                 );
             }
         }

@@ -27,7 +27,7 @@ use crate::store::{Durability, OpenError, Options, Role};
 /// `AGMM`, in the header of every file of ours.
 pub(super) const APPLICATION_ID: i32 = 0x4147_4d4d;
 /// SQLite's own default, stated because the layout of a file lasts.
-const PAGE_BYTES: i64 = 4096;
+pub(super) const PAGE_BYTES: i64 = 4096;
 /// Incremental, so that what was forgotten can be given back to the disk in slices.
 const AUTO_VACUUM: i64 = 2;
 /// Earlier versions can lose the log when it is reset while another process reads.
@@ -360,6 +360,7 @@ mod tests {
             reader_wait: Duration::from_secs(1),
             read_time: None,
             durability: Durability::Full,
+            max_log_bytes: u64::MAX,
             write_wait: Duration::from_secs(1),
         }
     }

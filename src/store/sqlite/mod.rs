@@ -131,7 +131,7 @@ impl Sqlite {
             Turn::open(&path).map_err(io)?,
             Place::of(&path).map_err(io)?,
             options.write_wait,
-            Published::new(options.readers),
+            Published::new(options.readers, options.max_log_bytes),
         );
         group.published().measured.note_dirty_start(opened.dirty);
         let wal = examine::with_suffix(&path, "-wal");
@@ -355,6 +355,7 @@ mod testing {
             reader_wait: Duration::from_secs(1),
             read_time: None,
             durability: Durability::Full,
+            max_log_bytes: u64::MAX,
             write_wait: Duration::from_secs(5),
         }
     }
@@ -374,7 +375,7 @@ mod testing {
             Turn::open(&options.path).unwrap(),
             Place::of(&options.path).unwrap(),
             options.write_wait,
-            Published::new(options.readers),
+            Published::new(options.readers, options.max_log_bytes),
         )
     }
 

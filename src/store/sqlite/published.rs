@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::domain::{Stat, Timestamp};
 use crate::store::StoreError;
+use crate::store::sqlite::file::PAGE_BYTES;
 use crate::store::sqlite::measured::Measured;
 use crate::store::sqlite::unit::Effects;
 
@@ -24,6 +25,7 @@ pub(super) struct Published {
     checked: Mutex<Instant>,
     log: AtomicU64,
     log_moved: AtomicU64,
+    max_log_frames: u64,
     pub(super) depth: AtomicUsize,
     pub(super) bytes: AtomicUsize,
     recalls: AtomicI64,
@@ -31,8 +33,8 @@ pub(super) struct Published {
 }
 
 impl Published {
-    /// Zeros, and usable until something says otherwise; for so many connections that read.
-    pub(super) fn new(readers: u32) -> Self {
+    /// Zeros, and usable until something says otherwise; for so many connections that read, and a log of so many octets.
+    pub(super) fn new(readers: u32, max_log_bytes: u64) -> Self {
         let zeros = Stat::all().into_iter().map(|stat| (stat, 0)).collect();
         Self {
             measured: Measured::new(readers),
@@ -44,6 +46,7 @@ impl Published {
             checked: Mutex::new(Instant::now()),
             log: AtomicU64::new(0),
             log_moved: AtomicU64::new(0),
+            max_log_frames: max_log_bytes / PAGE_BYTES.unsigned_abs(),
             depth: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             recalls: AtomicI64::new(0),
@@ -126,6 +129,11 @@ impl Published {
         let whole = |count: i64| u64::try_from(count).unwrap_or(0);
         self.log.store(whole(frames), Ordering::Relaxed);
         self.log_moved.store(whole(moved), Ordering::Relaxed);
+    }
+
+    /// Whether the log has come to its bound.
+    pub(super) fn log_is_full(&self) -> bool {
+        self.log.load(Ordering::Relaxed) >= self.max_log_frames
     }
 
     /// Units waiting.

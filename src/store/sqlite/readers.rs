@@ -227,7 +227,7 @@ mod tests {
             read_time,
             ..testing::options(dir, Role::Server)
         };
-        Readers::open(&options, Arc::new(Published::new(1))).unwrap()
+        Readers::open(&options, Arc::new(Published::new(1, u64::MAX))).unwrap()
     }
 
     fn one(connection: &Connection, sql: &str) -> Result<i64, StoreError> {

@@ -261,7 +261,7 @@ mod tests {
     use crate::store::sqlite::testing;
 
     fn look(dir: &tempfile::TempDir) -> Look {
-        let published = Arc::new(Published::new(1));
+        let published = Arc::new(Published::new(1, u64::MAX));
         Look::new(
             &dir.path().join("m.db"),
             &published,

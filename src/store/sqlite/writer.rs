@@ -71,7 +71,7 @@ impl Writer {
     /// Queues a unit that holds about `bytes` of text.
     ///
     /// # Errors
-    /// The queue is full, or the writer has stopped.
+    /// The queue or the log is full, or the writer has stopped.
     pub(super) fn submit<T: Send + 'static>(
         &self,
         op: Op,
@@ -82,6 +82,9 @@ impl Writer {
         let queue = lock(&self.queue)
             .clone()
             .ok_or_else(|| self.refuse(Refusal::Stopped))?;
+        if published.log_is_full() {
+            return Err(self.refuse(Refusal::LogFull));
+        }
         if published.bytes.fetch_add(bytes, Ordering::AcqRel) > QUEUE_BYTES {
             published.bytes.fetch_sub(bytes, Ordering::AcqRel);
             return Err(self.refuse(Refusal::BytesFull));
@@ -113,7 +116,7 @@ impl Writer {
     fn refuse(&self, why: Refusal) -> StoreError {
         self.published.measured.note_refusal(why);
         match why {
-            Refusal::QueueFull | Refusal::BytesFull => StoreError::Overloaded,
+            Refusal::QueueFull | Refusal::BytesFull | Refusal::LogFull => StoreError::Overloaded,
             Refusal::Stopped => StoreError::Unavailable("the writer has stopped".into()),
         }
     }

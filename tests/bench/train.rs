@@ -141,6 +141,7 @@ fn fresh() -> anyhow::Result<(tempfile::TempDir, Store)> {
         reader_wait: Duration::from_secs(5),
         read_time: None,
         durability: Durability::Normal,
+        max_log_bytes: u64::MAX,
         write_wait: Duration::from_secs(5),
     };
     let store = Store::open(&options, Clock::System.now())?;

@@ -313,6 +313,7 @@ fn config(path: PathBuf) -> Config {
             read_time: Some(Duration::from_secs(30)),
             // No test pulls the plug of the machine.
             durability: Durability::Normal,
+            max_log_bytes: u64::MAX,
             write_wait: Duration::from_secs(10),
         },
         max_connections: 1024,

@@ -50,6 +50,7 @@ impl Bench {
             reader_wait: Duration::from_secs(1),
             read_time: None,
             durability: Durability::Normal,
+            max_log_bytes: u64::MAX,
             write_wait: Duration::from_secs(1),
         };
         let limits = Limits {
@@ -79,7 +80,7 @@ impl Bench {
             pool: (0, 0, 0),
             queue: (0, 0),
             engine_bytes: 0,
-            measures: &crate::store::measure::Measures::default(),
+            measures: &agent_memory::store::measure::Measures::default(),
             blocking: (0, 0),
         };
         let text = self.state.metrics.render(&moment, Format::Text);

@@ -123,6 +123,8 @@ def counted(db):
     split("agent_memory_decisions", "status", STATUSES, "decision", "status")
     for name, table in (("agent_memory_knowledge_notes", "note"), ("agent_memory_sessions", "session")):
         expected[name, ""] = file.execute(f"select count(*) from {table}").fetchone()[0]
+    remembered = "select count(*) from handoff where remember <> ''"
+    expected["agent_memory_handoffs_to_remember", ""] = file.execute(remembered).fetchone()[0]
     return expected
 
 

@@ -17,6 +17,8 @@ pub enum Stat {
     Events(EventKind),
     /// Handoffs stored now.
     Handoffs(CompressionLevel),
+    /// Handoffs stored now that say what to remember.
+    Remembered,
     /// Decisions stored now.
     Decisions(DecisionStatus),
     /// Knowledge notes stored now.
@@ -41,6 +43,7 @@ impl Stat {
     /// Every fact.
     pub fn all() -> Vec<Self> {
         let mut all = vec![
+            Self::Remembered,
             Self::Notes,
             Self::Reflections,
             Self::Principles,
@@ -72,6 +75,7 @@ impl Stat {
             Self::EventsRecorded(kind) => ("events_recorded", kind.as_str()),
             Self::Events(kind) => ("events", kind.as_str()),
             Self::Handoffs(level) => ("handoffs", level.as_str()),
+            Self::Remembered => ("remembered", ""),
             Self::Decisions(status) => ("decisions", status.as_str()),
             Self::Notes => ("notes", ""),
             Self::Reflections => ("reflections", ""),
@@ -92,6 +96,7 @@ impl Stat {
             }
             Self::Events(_)
             | Self::Handoffs(_)
+            | Self::Remembered
             | Self::Decisions(_)
             | Self::Notes
             | Self::Reflections

@@ -55,6 +55,12 @@ const WHOLE: &[(&str, Kind, &str, Stat)] = &[
         Stat::Notes,
     ),
     (
+        "agent_memory_handoffs_to_remember",
+        Kind::Gauge,
+        "Handoffs stored now that say what to remember.",
+        Stat::Remembered,
+    ),
+    (
         "agent_memory_reflections",
         Kind::Gauge,
         "Reflections stored now.",

@@ -18,6 +18,7 @@ use agent_memory::exec::Exec;
 use agent_memory::http::{Hosts, Options, Room, State, observe};
 use agent_memory::metrics::{Format, Metrics, Moment, RouteLabel};
 use agent_memory::service::{Limits, Services};
+use agent_memory::store::measure::Measures;
 use agent_memory::store::{self, Durability, Role, Store};
 
 const ROUTES: &[RouteLabel] = &[
@@ -80,7 +81,7 @@ impl Bench {
             pool: (0, 0, 0),
             queue: (0, 0),
             engine_bytes: 0,
-            measures: &agent_memory::store::measure::Measures::default(),
+            measures: &Measures::default(),
             blocking: (0, 0),
         };
         let text = self.state.metrics.render(&moment, Format::Text);

@@ -72,6 +72,7 @@ fn the_list_of_families_changes_on_purpose_alone() {
     gauge agent_memory_filesystem_avail_bytes{} Octets of the file system with the database file that this process can still write.
     gauge agent_memory_filesystem_size_bytes{} Octets of the file system that the database file is on.
     gauge agent_memory_handoffs{compression_level} Handoffs stored now.
+    gauge agent_memory_handoffs_to_remember{} Handoffs stored now that say what to remember.
     untyped agent_memory_handoffs_total{compression_level} Handoffs stored now; all is the sum.
     gauge agent_memory_http_connections{} Connections open now.
     counter agent_memory_http_connections_cut_total{reason} Connections that the server ended: turned away because there were too many, the head of a request came too slowly, or the answer was not read.

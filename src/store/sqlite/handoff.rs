@@ -159,8 +159,7 @@ pub(super) fn create(
         new.sensitivity,
         handoff_delta(1, &new.fields.becoming),
     )?;
-    unit.effects
-        .count(tenant_no, Stat::Handoffs(CompressionLevel::Full), 1);
+    count(unit, tenant_no, CompressionLevel::Full, &new.fields, 1);
     unit.effects
         .count(tenant_no, Stat::TextBytes, text_bytes(&new.fields));
     unit.effects.redacted(tenant_no, &new.redactions);
@@ -274,10 +273,18 @@ pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<()
         sensitivity,
         handoff_delta(-1, &fields.becoming),
     )?;
-    unit.effects.count(tenant_no, Stat::Handoffs(level), -1);
+    count(unit, tenant_no, level, &fields, -1);
     unit.effects
         .count(tenant_no, Stat::TextBytes, -(text_bytes(&fields) + forms));
     Ok(())
+}
+
+/// Counts a handoff, and whether there is something to remember.
+fn count(unit: &mut Unit<'_>, tenant_no: i64, level: CompressionLevel, fields: &Fields, by: i64) {
+    unit.effects.count(tenant_no, Stat::Handoffs(level), by);
+    if !fields.remember.is_empty() {
+        unit.effects.count(tenant_no, Stat::Remembered, by);
+    }
 }
 
 fn handoff_delta(by: i64, becoming: &str) -> Delta {

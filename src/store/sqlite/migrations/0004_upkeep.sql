@@ -17,3 +17,8 @@ insert into term_index (term_index, rank) values ('secure-delete', 1);
 -- segments at a time instead of four write each page a third less often, for a little more to look at in a search.
 insert into term_index (term_index, rank) values ('automerge', 0);
 insert into term_index (term_index, rank) values ('usermerge', 8);
+
+-- How many handoffs say what to remember.
+insert into stat (name, label, value) select 'remembered', '', count(*) from handoff where remember <> '' having count(*) > 0;
+insert into tenant_stat (tenant_no, name, label, value)
+select tenant_no, 'remembered', '', count(*) from handoff where remember <> '' group by tenant_no;

@@ -13,10 +13,8 @@ create virtual table term_index using fts5 (
 create virtual table term_row using fts5vocab (term_index, row);
 create virtual table term_instance using fts5vocab (term_index, instance);
 insert into term_index (term_index, rank) values ('secure-delete', 1);
--- FTS5 by itself merges for ten milliseconds in every sixth group or so; the writer has it merge a little in each. Eight
--- segments at a time instead of four write each page a third less often, for a little more to look at in a search.
+-- FTS5 by itself merges for ten milliseconds in every sixth group or so; the writer has it merge a little in each.
 insert into term_index (term_index, rank) values ('automerge', 0);
-insert into term_index (term_index, rank) values ('usermerge', 8);
 
 -- How many handoffs say what to remember.
 insert into stat (name, label, value) select 'remembered', '', count(*) from handoff where remember <> '' having count(*) > 0;

@@ -1,0 +1,43 @@
+"""scripts/test-monitoring, inside its virtual environment."""
+
+import argparse
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+import server  # noqa: E402
+from monitoring_live import Live  # noqa: E402
+
+# How many times faster than shipped the alerts are in the everyday run. Their shortest range is then three scrapes.
+FACTOR = 20
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/test-monitoring", description="The monitoring files on a real Prometheus and Alertmanager.")
+    parser.add_argument("--full", action="store_true", help="alerts at the pace they are shipped with; about 25 minutes")
+    parser.add_argument("--record", action="store_true", help="keep the recorded series as tests/monitoring/recorded_test.yml")
+    asked = parser.parse_args()
+    started = time.monotonic()
+
+    def say(text):
+        print(f"[{time.monotonic() - started:5.1f} s] {text}", flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="agent-memory-monitoring-") as folder:
+        live = Live(server.build(), folder, 1 if asked.full else FACTOR, say)
+        faults = live.run()
+        if asked.record and not faults:
+            kept = pathlib.Path(__file__).resolve().parents[2] / "tests" / "monitoring" / "recorded_test.yml"
+            shutil.copy(pathlib.Path(folder) / "recorded_test.yml", kept)
+    say(f"{len(faults)} faults" if faults else "the monitoring works")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except server.Failure as failure:
+        print(f"FAIL: {failure}", file=sys.stderr)
+        sys.exit(1)

@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::domain::TenantId;
+use crate::fault;
 use crate::store::{Durability, Options, Role};
 
 /// Flags of every command.
@@ -99,6 +100,9 @@ pub struct ServeArgs {
         default_value = "info,actix_server=warn,actix_http=off"
     )]
     pub log: String,
+    /// What the build with faults takes beside these.
+    #[command(flatten)]
+    pub fault: fault::Args,
 }
 
 /// When a write counts as done.

@@ -16,6 +16,7 @@ use actix_web::web;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::fault;
 use crate::service::{Error, Pending, Services};
 
 /// Admission permits for each reader connection. From the design.
@@ -77,6 +78,7 @@ impl Exec {
         &self,
         call: impl Fn(&Services) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        fault::of_request();
         match call(&self.now) {
             Err(Error::Overloaded) => self.read(call).await,
             answer => answer,
@@ -139,6 +141,7 @@ impl Exec {
         bytes: usize,
         call: impl FnOnce(&Services) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        fault::of_request();
         if bytes <= INLINE_BYTES {
             return call(&self.waiting);
         }
@@ -183,6 +186,7 @@ impl Exec {
         let work = web::block(move || {
             // The permit is the thread's: a caller that gives up does not end the call.
             let _permit = permit;
+            fault::of_blocking();
             call(&services)
         });
         timeout(self.deadline, work)

@@ -3,7 +3,7 @@
 //! The layers, each of which uses only those below it:
 //!
 //! ```text
-//! main → cli → app → {http, jobs} → exec → service → store → domain        metrics, clock, config: leaves
+//! main → cli → app → {http, jobs} → exec → service → store → domain        metrics, clock, config, fault: leaves
 //! ```
 //!
 //! Reading order: [`domain`] says what there is and which rules hold; [`store`] keeps it, as whole units of work
@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod exec;
+pub mod fault;
 pub mod http;
 pub mod jobs;
 pub mod metrics;

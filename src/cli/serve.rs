@@ -12,10 +12,12 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, Global, Log, LogFormat, ServeArgs};
+use crate::fault;
 
 pub(super) fn run(global: &Global, args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::new(global, args)?;
     start_log(&config.log)?;
+    fault::listen(&args.fault).context("the socket for faults cannot be made")?;
     let file = config.store.path.display().to_string();
     let ready =
         |address| tracing::info!(%address, file, "listening on http://{address}, memory in {file}");

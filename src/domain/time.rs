@@ -18,7 +18,7 @@ pub const DAY_MS: i64 = 86_400_000;
 pub const MAX_AHEAD_MS: i64 = DAY_MS;
 
 /// A Unix time in milliseconds, between the years 1 and 9999 so that RFC 3339 can write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

@@ -39,7 +39,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use crate::domain::Invalid;
 use crate::http::pace::Pace;
 use crate::http::problem::{Problem, of_status};
-use crate::metrics::{Cut, Metrics};
+use crate::metrics::{Answered, Cut, Metrics};
 use crate::service::Error;
 
 /// How long one that is sent away gets to hear why.
@@ -398,7 +398,13 @@ fn spell(problem: &Problem, metrics: &Metrics) -> Vec<u8> {
     let response: HttpResponse = problem.render(&request_id);
     let status = response.status();
     metrics.request_begins();
-    metrics.request_ends(None, "OTHER", status.as_u16(), Duration::ZERO);
+    metrics.request_ends(Answered {
+        pattern: None,
+        method: "OTHER",
+        status: status.as_u16(),
+        took: Duration::ZERO,
+        request_id: &request_id,
+    });
     let mut words =
         format!("HTTP/1.1 {status}\r\nx-request-id: {request_id}\r\nconnection: close\r\n")
             .into_bytes();

@@ -19,7 +19,7 @@ use crate::http::State;
 use crate::http::answer::Answer;
 use crate::http::connection::{Answering, Course};
 use crate::http::problem::{Problem, keep_allow, of_status};
-use crate::metrics::Metrics;
+use crate::metrics::{Answered, Metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -61,7 +61,13 @@ pub async fn observe(
     }
     let status = response.status().as_u16();
     let pattern = response.request().match_pattern();
-    counting.end(pattern.as_deref(), method.as_str(), status, begun);
+    counting.end(Answered {
+        pattern: pattern.as_deref(),
+        method: method.as_str(),
+        status,
+        took: begun.elapsed(),
+        request_id: &request_id,
+    });
     tracing::debug!(request_id, %method, path = pattern.as_deref().unwrap_or("unmatched"), status,
         duration_ms = begun.elapsed().as_secs_f64() * 1e3, "answered");
     Ok(response)
@@ -142,9 +148,9 @@ impl Counting {
         }
     }
 
-    fn end(mut self, pattern: Option<&str>, method: &str, status: u16, begun: Instant) {
+    fn end(mut self, answered: Answered<'_>) {
         if let Some(metrics) = self.metrics.take() {
-            metrics.request_ends(pattern, method, status, begun.elapsed());
+            metrics.request_ends(answered);
         }
     }
 }

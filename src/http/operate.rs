@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::domain::Timestamp;
 use crate::http::State;
 use crate::http::openapi::{Operation, Tag, get, json, text};
-use crate::metrics::{self, Moment, process};
+use crate::metrics::{Format, Moment, process};
 use crate::service::Error;
 use crate::store::FileFacts;
 
@@ -261,7 +261,9 @@ async fn scrape(state: Data<State>) -> HttpResponse {
     let services = state.exec.services();
     let health = services.health();
     let (database, log) = services.file_bytes();
-    let body = state.metrics.render(&Moment {
+    let format = Format::Text;
+    let moment = Moment {
+        now: services.now(),
         up: health.usable && !health.damaged,
         stats: &services.stats(),
         pool: (
@@ -273,9 +275,10 @@ async fn scrape(state: Data<State>) -> HttpResponse {
         engine_bytes: services.engine_bytes(),
         file_bytes: (database, log),
         log_frames: health.log_frames,
-    });
+    };
+    let body = state.metrics.render(&moment, format);
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
-        .content_type(metrics::CONTENT_TYPE)
+        .content_type(format.content_type())
         .body(body)
 }

@@ -66,16 +66,15 @@ impl Connections {
             "Connections open now.",
             self.open.load(Ordering::Relaxed),
         );
-        let name = "agent_memory_http_connections_cut_total";
         body.family(
-            name,
+            "agent_memory_http_connections_cut_total",
             Kind::Counter,
             "Connections that the server ended: turned away because there were too many, the head of a request came too \
              slowly, or the answer was not read.",
         );
         for why in Cut::ALL {
             let count = self.of(why).load(Ordering::Relaxed);
-            body.sample(name, &[("reason", why.label())], count);
+            body.sample(&[("reason", why.label())], count);
         }
     }
 }

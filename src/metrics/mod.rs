@@ -1,49 +1,53 @@
 //! Every series the server exports: names, labels, buckets, help texts.
 //!
-//! A scrape reads atomics, `/proc` and the allocator; what is counted about memory comes from the store's published
-//! `stat` rows. It runs no SQL and takes no connection, so it answers while the store does not.
+//! A scrape has three steps. The caller gathers a [`Moment`]: what the store last published and the pool, the queue and
+//! the file say without being asked anything. [`Metrics::render`] freezes what this process counts and what the kernel
+//! and the allocator say. From then on nothing is read any more: the families are written from what was frozen, group by
+//! group, in the format that was asked for, so that a format decides how a number is written and never which.
 //!
-//! Label values come from closed sets (the route table, the vocabularies of `domain`), and every series is there from
-//! the first scrape on, at zero.
+//! | group | module | fed by |
+//! |---|---|---|
+//! | requests and answers | `http` | the middleware |
+//! | connections | `connections` | the door and the wire |
+//! | what is remembered | `facts` | `stat` rows |
+//! | pool, writer, file | `store` | what the store published |
+//! | memory, processor, files | `process`, `limit` | `/proc`, control groups, jemalloc |
+//! | workers, panics, log, scrapes | `runtime` | timers, hooks, the scrape before |
+//!
+//! Counters are those of the `prometheus` crate, with a handle for each series (`counter`); its registry refuses a name
+//! that is taken. Distributions and the encoder are ours, for the reasons that `distribution` and `encode` give.
+//!
+//! A scrape runs no SQL, takes no connection and waits for no lock that a request holds, so it answers while the store
+//! does not. Label values come from closed sets (the route table, the vocabularies of `domain`), and every series is
+//! there from the first scrape on, at zero.
 //!
 //! **Invariant:** a metric's name stands in this module and nowhere else in the code.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
+use prometheus::Registry;
 
-use crate::domain::redact::SecretKind;
-use crate::domain::{CompressionLevel, DecisionStatus, EventKind, Stat};
+use crate::domain::{Stat, Timestamp};
 use crate::metrics::connections::Connections;
 use crate::metrics::encode::{Body, Kind};
+use crate::metrics::http::Http;
 
 mod connections;
+mod counter;
+mod distribution;
 mod encode;
+mod facts;
+mod http;
 pub mod process;
+mod store;
 
 pub use connections::Cut;
+pub use encode::Format;
+pub use http::{Answered, Refusal};
 
-/// The content type of the text format.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The path label of what matched no route.
 pub const UNMATCHED: &str = "unmatched";
-/// The value that stands for all others of a label.
-const OTHER: &str = "OTHER";
-/// The methods that a route nobody registered is counted under.
-const METHODS: &[&str] = &[
-    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", OTHER,
-];
-/// The statuses that are there from the start; others are counted as "other".
-const STATUSES: &[u16] = &[
-    200, 201, 202, 204, 207, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503,
-];
-/// Half a millisecond to ten seconds: the client's defaults start at 5 ms, where an embedded store is done.
-const BUCKETS: &[f64] = &[
-    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
-];
 
 /// A route as metrics know it: what was asked for, and under which path it counts.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +63,8 @@ pub struct RouteLabel {
 /// What a scrape is told of the moment.
 #[derive(Debug, Clone)]
 pub struct Moment<'a> {
+    /// Now.
+    pub now: Timestamp,
     /// Whether the store passed its last self-check and nothing in it was found damaged.
     pub up: bool,
     /// The counted facts.
@@ -79,68 +85,21 @@ pub struct Moment<'a> {
 #[derive(Debug)]
 pub struct Metrics {
     started: Instant,
-    requests: IntCounterVec,
-    durations: HistogramVec,
-    routes: HashMap<(&'static str, &'static str), Route>,
-    unmatched: HashMap<&'static str, Route>,
-    in_flight: AtomicI64,
+    http: Http,
     connections: Connections,
-}
-
-#[derive(Debug)]
-struct Route {
-    by_status: Vec<IntCounter>,
-    other: IntCounter,
-    duration: Histogram,
 }
 
 impl Metrics {
     /// The series of a server with these routes.
     ///
     /// # Errors
-    /// A name or label is not valid; a fault of this module.
+    /// A name or label is not valid or is there twice; a fault of this module.
     pub fn new(routes: &[RouteLabel]) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new(
-                "agent_memory_http_requests_total",
-                "HTTP requests answered, by route pattern, method and status.",
-            ),
-            &["path", "method", "status"],
-        )?;
-        let durations = HistogramVec::new(
-            HistogramOpts::new(
-                "agent_memory_http_request_duration_seconds",
-                "Time from the request's head to the answer's, by route pattern and method.",
-            )
-            .buckets(BUCKETS.to_vec()),
-            &["path", "method"],
-        )?;
-        let route = |path: &str, method: &str| -> prometheus::Result<Route> {
-            let by_status = STATUSES.iter().map(|status| {
-                requests.get_metric_with_label_values(&[path, method, status.to_string().as_str()])
-            });
-            Ok(Route {
-                by_status: by_status.collect::<Result<_, _>>()?,
-                other: requests.get_metric_with_label_values(&[path, method, "other"])?,
-                duration: durations.get_metric_with_label_values(&[path, method])?,
-            })
-        };
-        let known = routes.iter().map(|label| {
-            Ok((
-                (label.pattern, label.method),
-                route(label.path, label.method)?,
-            ))
-        });
-        let unmatched = METHODS
-            .iter()
-            .map(|method| Ok((*method, route(UNMATCHED, method)?)));
+        let registry = Registry::new();
+        let started = Instant::now();
         Ok(Self {
-            started: Instant::now(),
-            routes: known.collect::<prometheus::Result<_>>()?,
-            unmatched: unmatched.collect::<prometheus::Result<_>>()?,
-            requests,
-            durations,
-            in_flight: AtomicI64::new(0),
+            started,
+            http: Http::new(routes, started, &registry)?,
             connections: Connections::default(),
         })
     }
@@ -152,28 +111,32 @@ impl Metrics {
 
     /// Counts a request that has come in.
     pub fn request_begins(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.http.begins();
     }
 
     /// Counts a request that was answered.
-    pub fn request_ends(&self, pattern: Option<&str>, method: &str, status: u16, took: Duration) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let route = pattern
-            .and_then(|pattern| self.routes.get(&(pattern, method)))
-            .or_else(|| self.unmatched.get(method))
-            .or_else(|| self.unmatched.get(OTHER));
-        let Some(route) = route else { return };
-        let known = STATUSES.iter().position(|known| *known == status);
-        known
-            .and_then(|index| route.by_status.get(index))
-            .unwrap_or(&route.other)
-            .inc();
-        route.duration.observe(took.as_secs_f64());
+    pub fn request_ends(&self, answered: Answered<'_>) {
+        self.http.ends(answered);
     }
 
     /// Counts a request whose client went away before the answer.
     pub fn request_abandoned(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.http.abandoned();
+    }
+
+    /// Counts a request that was refused for what it would cost or where it comes from.
+    pub fn request_refused(&self, why: Refusal) {
+        self.http.refused(why);
+    }
+
+    /// Counts the octets of a request's body.
+    pub fn request_had(&self, bytes: u64) {
+        self.http.took(bytes);
+    }
+
+    /// Counts the octets of an answer's body.
+    pub fn response_had(&self, bytes: u64) {
+        self.http.gave(bytes);
     }
 
     /// Counts a connection that was let in.
@@ -191,21 +154,16 @@ impl Metrics {
         self.connections.cut(why);
     }
 
-    /// The exposition in text format 0.0.4.
-    pub fn render(&self, moment: &Moment<'_>) -> String {
-        let mut body = Body::new();
+    /// The exposition.
+    pub fn render(&self, moment: &Moment<'_>, format: Format) -> String {
+        let mut body = Body::new(format);
         self.system(&mut body, moment);
-        memory_facts(&mut body, moment.stats);
-        body.collected(&self.requests.collect());
-        body.collected(&self.durations.collect());
-        body.one(
-            "agent_memory_http_requests_in_flight",
-            Kind::Gauge,
-            "HTTP requests being answered.",
-            self.in_flight.load(Ordering::Relaxed),
-        );
+        store::expose(&mut body, moment);
+        facts::expose(&mut body, moment.stats);
+        let wall = Duration::from_millis(u64::try_from(moment.now.millis()).unwrap_or(0));
+        self.http.freeze().expose(&mut body, wall.as_secs_f64());
         self.connections.expose(&mut body);
-        body.into_text()
+        body.finish().0
     }
 
     fn system(&self, body: &mut Body, moment: &Moment<'_>) {
@@ -213,9 +171,9 @@ impl Metrics {
             "agent_memory_up",
             Kind::Gauge,
             "1 if the store passed its last self-check, 0 if it cannot be used or is damaged.",
-            i64::from(moment.up),
+            moment.up,
         );
-        body.float(
+        body.one(
             "agent_memory_uptime_seconds",
             Kind::Gauge,
             "Time since the start.",
@@ -235,201 +193,16 @@ impl Metrics {
             ("rss_anon", memory.rss_anon),
             ("external", moment.engine_bytes),
         ] {
-            body.sample("agent_memory_memory_bytes", &[("type", label)], bytes);
+            body.sample(&[("type", label)], bytes);
         }
-        body.family(
-            "agent_memory_db_pool_connections",
-            Kind::Gauge,
-            "Reader connections in all, free ones, and calls waiting for one.",
-        );
-        let (total, idle, waiting) = moment.pool;
-        for (state, count) in [("total", total), ("idle", idle), ("waiting", waiting)] {
-            body.sample(
-                "agent_memory_db_pool_connections",
-                &[("state", state)],
-                count,
-            );
-        }
-        body.one(
-            "agent_memory_write_queue_depth",
-            Kind::Gauge,
-            "Writes waiting for the writer.",
-            moment.queue.0,
-        );
-        body.one(
-            "agent_memory_write_queue_capacity",
-            Kind::Gauge,
-            "Writes that can wait.",
-            moment.queue.1,
-        );
-        log_facts(body, moment);
         body.family(
             "agent_memory_build_info",
             Kind::Gauge,
             "1, with the version as a label.",
         );
-        body.sample(
-            "agent_memory_build_info",
-            &[("version", env!("CARGO_PKG_VERSION"))],
-            1,
-        );
+        body.sample(&[("version", env!("CARGO_PKG_VERSION"))], true);
         process::expose(body);
     }
-}
-
-/// How large the file and its log are, and how much of the log is not in the file yet.
-fn log_facts(body: &mut Body, moment: &Moment<'_>) {
-    let bytes = "agent_memory_sqlite_file_bytes";
-    body.family(
-        bytes,
-        Kind::Gauge,
-        "Octets of the database file and of its log.",
-    );
-    body.sample(bytes, &[("file", "db")], moment.file_bytes.0);
-    body.sample(bytes, &[("file", "wal")], moment.file_bytes.1);
-    let frames = "agent_memory_sqlite_wal_frames";
-    body.family(
-        frames,
-        Kind::Gauge,
-        "Pages in the log, and those of them that are in the file as well. A difference that grows says that somebody \
-         reads without an end.",
-    );
-    body.sample(frames, &[("state", "log")], moment.log_frames.0);
-    body.sample(frames, &[("state", "checkpointed")], moment.log_frames.1);
-}
-
-/// A family of facts: its name, its help, its label, and the fact behind each value of the label.
-type Facts = (
-    &'static str,
-    Kind,
-    &'static str,
-    &'static str,
-    Vec<(&'static str, Stat)>,
-);
-
-/// The series that say what the store holds and has seen; each is a `stat` row.
-fn memory_facts(body: &mut Body, stats: &BTreeMap<Stat, i64>) {
-    let of = |stat: &Stat| stats.get(stat).copied().unwrap_or(0);
-    for (name, kind, help, label, facts) in split_facts() {
-        body.family(name, kind, help);
-        for (value, stat) in &facts {
-            body.sample(name, &[(label, value)], of(stat));
-        }
-        if name == HANDOFFS {
-            let all: i64 = facts.iter().map(|(_, stat)| of(stat)).sum();
-            body.sample(name, &[(label, "all")], all);
-        }
-    }
-    for (name, kind, help, stat) in [
-        (
-            "agent_memory_knowledge_notes_total",
-            Kind::Untyped,
-            "Knowledge notes stored now.",
-            Stat::Notes,
-        ),
-        (
-            "agent_memory_reflections",
-            Kind::Gauge,
-            "Reflections stored now.",
-            Stat::Reflections,
-        ),
-        (
-            "agent_memory_principles",
-            Kind::Gauge,
-            "Principles stored now.",
-            Stat::Principles,
-        ),
-        (
-            "agent_memory_sessions",
-            Kind::Gauge,
-            "Sessions stored now.",
-            Stat::Sessions,
-        ),
-        (
-            "agent_memory_recalls_total",
-            Kind::Counter,
-            "Searches ever answered.",
-            Stat::Recalls,
-        ),
-        (
-            "agent_memory_recalls_empty_total",
-            Kind::Counter,
-            "Searches ever answered with nothing.",
-            Stat::RecallsEmpty,
-        ),
-    ] {
-        body.one(name, kind, help, of(&stat));
-    }
-}
-
-/// The monitoring guide selects `compression_level="all"` of it.
-const HANDOFFS: &str = "agent_memory_handoffs_total";
-
-fn split_facts() -> Vec<Facts> {
-    let kinds = |stat: fn(EventKind) -> Stat| {
-        EventKind::ALL
-            .iter()
-            .map(|kind| (kind.as_str(), stat(*kind)))
-            .collect()
-    };
-    let levels = CompressionLevel::ALL
-        .iter()
-        .map(|level| (level.as_str(), Stat::Handoffs(*level)))
-        .collect();
-    let statuses = DecisionStatus::ALL
-        .iter()
-        .map(|status| (status.as_str(), Stat::Decisions(*status)))
-        .collect();
-    let secrets = SecretKind::ALL
-        .iter()
-        .map(|kind| (kind.as_str(), Stat::Redactions(*kind)))
-        .collect();
-    let text = vec![("text", Stat::TextBytes)];
-    // Untyped: those names promise a counter, and the numbers go down when something is forgotten.
-    vec![
-        (
-            "agent_memory_events_total",
-            Kind::Counter,
-            "Events ever recorded.",
-            "kind",
-            kinds(Stat::EventsRecorded),
-        ),
-        (
-            "agent_memory_events",
-            Kind::Gauge,
-            "Events stored now.",
-            "kind",
-            kinds(Stat::Events),
-        ),
-        (
-            HANDOFFS,
-            Kind::Untyped,
-            "Handoffs stored now; all is the sum.",
-            "compression_level",
-            levels,
-        ),
-        (
-            "agent_memory_decisions_total",
-            Kind::Untyped,
-            "Decisions stored now.",
-            "status",
-            statuses,
-        ),
-        (
-            "agent_memory_storage_bytes",
-            Kind::Gauge,
-            "Octets stored.",
-            "type",
-            text,
-        ),
-        (
-            "agent_memory_redactions_total",
-            Kind::Counter,
-            "Secrets ever taken out before storage.",
-            "kind",
-            secrets,
-        ),
-    ]
 }
 
 #[cfg(test)]

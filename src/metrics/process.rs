@@ -54,7 +54,7 @@ pub(super) fn expose(body: &mut Body) {
         );
     }
     if let Some(start) = start_time() {
-        body.float(
+        body.one(
             "process_start_time_seconds",
             Kind::Gauge,
             "Start of the process, Unix time.",

@@ -19,15 +19,19 @@ const ROUTES: &[RouteLabel] = &[
 
 fn text(metrics: &Metrics) -> String {
     let stats = Stat::all().into_iter().map(|stat| (stat, 3)).collect();
-    metrics.render(&Moment {
-        up: true,
-        stats: &stats,
-        pool: (4, 3, 0),
-        queue: (0, 9),
-        engine_bytes: 7,
-        file_bytes: (8, 9),
-        log_frames: (6, 5),
-    })
+    metrics.render(
+        &Moment {
+            now: Timestamp::from_millis(1_700_000_000_000),
+            up: true,
+            stats: &stats,
+            pool: (4, 3, 0),
+            queue: (0, 9),
+            engine_bytes: 7,
+            file_bytes: (8, 9),
+            log_frames: (6, 5),
+        },
+        Format::Text,
+    )
 }
 
 #[test]
@@ -54,17 +58,18 @@ fn random_paths_methods_and_statuses_add_no_series() {
     let before = text(&metrics).lines().count();
     for index in 0..1000u16 {
         metrics.request_begins();
-        metrics.request_ends(
-            Some("/random"),
-            &format!("M{index}"),
-            index,
-            Duration::from_millis(1),
-        );
+        metrics.request_ends(Answered {
+            pattern: Some("/random"),
+            method: &format!("M{index}"),
+            status: index,
+            took: Duration::from_millis(1),
+            request_id: "r",
+        });
     }
     let after = text(&metrics);
     assert_eq!(after.lines().count(), before);
     assert!(
-        after.contains("{method=\"OTHER\",path=\"unmatched\",status=\"other\"} 98"),
+        after.contains("{method=\"OTHER\",path=\"unmatched\",status=\"other\"} 991"),
         "{after}"
     );
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use crate::domain::{Stat, Timestamp};
 use crate::service::{Error, Pending, Services};
+use crate::store::measure::Measures;
 use crate::store::{FileFacts, Finding, Health};
 
 /// A proof of writing is good for this long; from the contract ("at most once a second").
 const PROOF_MS: i64 = 1_000;
-/// A self-check older than this says that the writer hangs: it looks at least every 5 s when idle.
-const STALE: Duration = Duration::from_secs(15);
+/// A self-check older than this says that the writer hangs: it looks at least every 6 s when idle.
+const STALE: Duration = Duration::from_secs(10);
 
 /// When a write was last proved.
 #[derive(Debug)]
@@ -32,6 +33,11 @@ impl Services {
         let mut health = self.store.health();
         health.usable &= health.age < STALE;
         health
+    }
+
+    /// What the store has measured of itself, without touching it.
+    pub fn measures(&self) -> Measures {
+        self.store.measures()
     }
 
     /// The counted facts, without touching the store.

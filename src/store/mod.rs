@@ -27,6 +27,7 @@ mod conclusions;
 mod error;
 mod facts;
 mod ledger;
+pub mod measure;
 mod options;
 mod pending;
 pub mod sqlite;
@@ -441,6 +442,12 @@ impl Store {
     pub fn health(&self) -> Health {
         let Self::Sqlite(engine) = self;
         engine.health()
+    }
+
+    /// What the store has measured of itself. Touches nothing but the sizes of its files.
+    pub fn measures(&self) -> measure::Measures {
+        let Self::Sqlite(engine) = self;
+        engine.measures()
     }
 
     /// Octets of the file and of its log, by their names.

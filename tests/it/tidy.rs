@@ -12,7 +12,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
         "cli",
-        &["app", "clock", "config", "domain", "service", "store"],
+        &[
+            "app", "clock", "config", "domain", "fault", "service", "store",
+        ],
     ),
     (
         "app",
@@ -22,12 +24,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("http", &["domain", "exec", "metrics", "service", "store"]),
     ("jobs", &["service", "store"]),
-    ("exec", &["service"]),
+    ("exec", &["fault", "service"]),
     ("service", &["clock", "domain", "store"]),
-    ("store", &["domain", "store"]),
-    ("metrics", &["domain"]),
+    ("store", &["domain", "fault", "store"]),
+    ("fault", &[]),
+    ("metrics", &["domain", "store"]),
     ("clock", &["domain"]),
-    ("config", &["domain", "store"]),
+    ("config", &["domain", "fault", "store"]),
     ("domain", &[]),
 ];
 /// Longest source file, its tests included.

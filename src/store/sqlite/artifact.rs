@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::event::{Artifact, NewEvent};
 use crate::domain::{ArtifactId, ArtifactKind, EventId, Sensitivity, TenantId, Timestamp};
+use crate::store::measure::Op;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::unit::{Unit, tenant_no};
 use crate::store::{StoreError, Wait};
@@ -18,7 +19,7 @@ impl super::Sqlite {
         tenant: &TenantId,
         id: ArtifactId,
     ) -> Result<Option<(Artifact, Sensitivity)>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::EventRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(None);
             };

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::store::sqlite::file::BUSY_WAIT;
+use crate::store::measure::{Ended, Move};
+use crate::store::sqlite::busy::{Patience, wait_for_locks};
 use crate::store::sqlite::mover::Mover;
 use crate::store::sqlite::published::Published;
 
@@ -29,12 +30,12 @@ const EARLY_FRAMES: i64 = 1_000;
 /// Size of the log file beyond which it is cut back. From the design.
 const TRUNCATE_BYTES: u64 = 64 * 1024 * 1024;
 /// How long a truncating checkpoint waits for readers; the next tick tries again.
-const TRUNCATE_WAIT: Duration = Duration::from_millis(50);
+pub(super) const TRUNCATE_WAIT: Duration = Duration::from_millis(50);
 /// How soon after a deletion the log is emptied even if writes never pause.
 const ERASE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a checkpoint found: whether it was kept from finishing, frames in the log, frames moved.
-type Outcome = (bool, i64, i64);
+pub(super) type Outcome = (bool, i64, i64);
 
 /// The owner of checkpoints.
 #[derive(Debug)]
@@ -125,8 +126,10 @@ impl Checkpointer {
         match self.run(connection, "noop") {
             Some((_, log, moved)) if log > moved => {
                 let paused = self.mover.as_ref().map(Mover::pause);
+                let begun = Instant::now();
                 let outcome = run(connection, "passive");
                 drop(paused);
+                self.note(Move::Passive, &outcome, begun);
                 self.told(outcome, "passive").is_some()
             }
             outcome => outcome.is_some(),
@@ -144,8 +147,11 @@ impl Checkpointer {
             return;
         }
         let paused = self.mover.as_ref().map(Mover::pause);
-        let emptied = truncate(connection);
+        let begun = Instant::now();
+        let outcome = truncate(connection);
         drop(paused);
+        self.note(Move::Truncate, &outcome, begun);
+        let emptied = is_complete(&outcome);
         if emptied {
             self.erase_since = None;
             self.held_back = false;
@@ -164,8 +170,20 @@ impl Checkpointer {
 
     /// Runs a checkpoint that waits for nobody, and tells how long the log is.
     fn run(&mut self, connection: &Connection, mode: &'static str) -> Option<Outcome> {
+        let begun = Instant::now();
         let outcome = run(connection, mode);
+        if mode == "passive" {
+            self.note(Move::Passive, &outcome, begun);
+        }
         self.told(outcome, mode)
+    }
+
+    fn note(&self, kind: Move, outcome: &rusqlite::Result<Outcome>, begun: Instant) {
+        let measured = &self.published.measured;
+        measured.note_checkpoint(kind, ended(outcome), begun.elapsed());
+        if let Err(fault) = outcome {
+            measured.note_fault(fault);
+        }
     }
 
     fn told(&mut self, outcome: rusqlite::Result<Outcome>, mode: &'static str) -> Option<Outcome> {
@@ -179,6 +197,9 @@ impl Checkpointer {
             }
             Err(error) => {
                 // It is tried each second; once is enough for the log.
+                if mode == "noop" {
+                    self.published.measured.note_fault(&error);
+                }
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!(%error, mode, "a checkpoint failed");
                 }
@@ -188,27 +209,44 @@ impl Checkpointer {
     }
 }
 
-/// Moves the whole log into the file and empties it; false when a reader or writer was in the way.
-pub(super) fn truncate(connection: &Connection) -> bool {
-    set_wait(connection, TRUNCATE_WAIT);
+/// Moves the whole log into the file and empties it.
+fn truncate(connection: &Connection) -> rusqlite::Result<Outcome> {
+    set_wait(connection, Patience::Short);
     let outcome = run(connection, "truncate");
-    set_wait(connection, BUSY_WAIT);
+    set_wait(connection, Patience::Long);
+    if let Err(error) = &outcome {
+        tracing::error!(%error, "the log could not be emptied");
+    }
+    outcome
+}
+
+/// The same; false when a reader or writer was in the way.
+pub(super) fn empty(connection: &Connection) -> bool {
+    is_complete(&truncate(connection))
+}
+
+fn is_complete(outcome: &rusqlite::Result<Outcome>) -> bool {
+    matches!(outcome, Ok((false, _, _)))
+}
+
+/// How a checkpoint ended.
+pub(super) fn ended(outcome: &rusqlite::Result<Outcome>) -> Ended {
     match outcome {
-        Ok((busy, _, _)) => !busy,
-        Err(error) => {
-            tracing::error!(%error, "the log could not be emptied");
-            false
-        }
+        Err(_) => Ended::Error,
+        Ok((true, _, _)) => Ended::Busy,
+        Ok((false, log, moved)) if moved < log => Ended::Partial,
+        Ok((false, _, _)) => Ended::Complete,
     }
 }
 
-fn set_wait(connection: &Connection, wait: Duration) {
-    if let Err(error) = connection.busy_timeout(wait) {
+fn set_wait(connection: &Connection, patience: Patience) {
+    if let Err(error) = wait_for_locks(connection, patience) {
         tracing::error!(%error, "the busy timeout could not be set");
     }
 }
 
-fn run(connection: &Connection, mode: &'static str) -> rusqlite::Result<Outcome> {
+/// Runs a checkpoint.
+pub(super) fn run(connection: &Connection, mode: &'static str) -> rusqlite::Result<Outcome> {
     let sql = match mode {
         "noop" => "pragma wal_checkpoint(noop)",
         "passive" => "pragma wal_checkpoint(passive)",

@@ -9,6 +9,7 @@ use crate::domain::event::Chunk;
 use crate::domain::{
     ChunkField, ChunkId, DecisionStatus, EntityType, EventId, Sensitivity, TenantId, Timestamp,
 };
+use crate::store::measure::Op;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::rows::read_list;
 use crate::store::sqlite::unit::{find, tenant_no};
@@ -22,7 +23,7 @@ impl super::Sqlite {
         tenant: &TenantId,
         id: ChunkId,
     ) -> Result<Option<(Chunk, Sensitivity)>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::EventRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(None);
             };

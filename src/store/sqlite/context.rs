@@ -15,6 +15,7 @@ use crate::domain::decision::DecisionFilter;
 use crate::domain::event::{Event, EventFilter};
 use crate::domain::page::{Direction, Page};
 use crate::domain::{Caller, DecisionStatus};
+use crate::store::measure::Op;
 use crate::store::sqlite::handoff::{self, Selection};
 use crate::store::sqlite::unit::tenant_no;
 use crate::store::sqlite::{decision, event, note, recall, session};
@@ -36,7 +37,7 @@ impl super::Sqlite {
         caller: &Caller,
         query: &ContextQuery,
     ) -> Result<ContextFacts, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::Context, wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
                 None => Ok(ContextFacts::default()),
                 Some(tenant_no) => facts(

@@ -13,6 +13,7 @@ use crate::domain::{
     DecisionId, DecisionScope, DecisionStatus, EntityType, Name, Sensitivity, Stat, TenantId,
     Timestamp,
 };
+use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::idempotency;
@@ -185,20 +186,25 @@ impl super::Sqlite {
         now: Timestamp,
     ) -> Result<Pending<Decision>, StoreError> {
         let tenant = tenant.clone();
-        self.write(new.statement.searchable().len(), move |unit| {
-            let tenant_no = unit.tenant_or_new(&tenant, now)?;
-            let id = match idempotency::find::<DecisionId>(unit, tenant_no, key.as_ref(), now)? {
-                Some(id) => id,
-                None => {
-                    create(unit, tenant_no, &new, now)?;
-                    idempotency::keep(unit, tenant_no, key.as_ref(), &new.id, now)?;
-                    new.id
-                }
-            };
-            by_id(unit.connection, tenant_no, &tenant, id)?.ok_or(StoreError::Conflict(
-                "the decision of this Idempotency-Key was forgotten since",
-            ))
-        })
+        self.write(
+            Op::DecisionWrite,
+            new.statement.searchable().len(),
+            move |unit| {
+                let tenant_no = unit.tenant_or_new(&tenant, now)?;
+                let id = match idempotency::find::<DecisionId>(unit, tenant_no, key.as_ref(), now)?
+                {
+                    Some(id) => id,
+                    None => {
+                        create(unit, tenant_no, &new, now)?;
+                        idempotency::keep(unit, tenant_no, key.as_ref(), &new.id, now)?;
+                        new.id
+                    }
+                };
+                by_id(unit.connection, tenant_no, &tenant, id)?.ok_or(StoreError::Conflict(
+                    "the decision of this Idempotency-Key was forgotten since",
+                ))
+            },
+        )
     }
 
     pub(in crate::store) fn supersede(
@@ -210,7 +216,7 @@ impl super::Sqlite {
         now: Timestamp,
     ) -> Result<Pending<(Decision, Decision)>, StoreError> {
         let tenant = tenant.clone();
-        self.write(256, move |unit| {
+        self.write(Op::DecisionWrite, 256, move |unit| {
             let tenant_no = unit.tenant(&tenant, "decision")?;
             let get = |unit: &Unit<'_>, id| {
                 by_id(unit.connection, tenant_no, &tenant, id)?
@@ -250,7 +256,7 @@ impl super::Sqlite {
         id: DecisionId,
     ) -> Result<Pending<()>, StoreError> {
         let tenant = tenant.clone();
-        self.write(64, move |unit| {
+        self.write(Op::Forget, 64, move |unit| {
             let tenant_no = unit.tenant(&tenant, "decision")?;
             let sql = "select seq from decision where tenant_no = ?1 and id = ?2";
             let seq = unit.find(sql, (tenant_no, id.bytes()), |row| row.get(0))?;
@@ -268,7 +274,7 @@ impl super::Sqlite {
         tenant: &TenantId,
         id: DecisionId,
     ) -> Result<Option<Decision>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::DecisionRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(None);
             };
@@ -283,7 +289,7 @@ impl super::Sqlite {
         filter: &DecisionFilter,
         page: &Page,
     ) -> Result<Paged<Decision>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::DecisionRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(empty());
             };

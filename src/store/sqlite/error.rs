@@ -6,6 +6,7 @@
 use rusqlite::ErrorCode;
 
 use crate::store::StoreError;
+use crate::store::sqlite::measured::Measured;
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -44,8 +45,9 @@ impl GroupFailure {
         Self::Fault(format!("{step}: {error}"))
     }
 
-    /// It failed at this step, by what SQLite says.
-    pub(super) fn of_sqlite(step: &str, error: &rusqlite::Error) -> Self {
+    /// It failed at this step, by what SQLite says; which is counted.
+    pub(super) fn of_sqlite(measured: &Measured, step: &str, error: &rusqlite::Error) -> Self {
+        measured.note_fault(error);
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged(format!("{step}: {error}"))
@@ -60,6 +62,14 @@ impl std::fmt::Display for GroupFailure {
         let (Self::Fault(text) | Self::Damaged(text)) = self;
         f.write_str(text)
     }
+}
+
+/// The fault that was asked for, if one was.
+pub(super) fn injected(code: Option<i32>) -> rusqlite::Result<()> {
+    code.map_or(Ok(()), |code| {
+        let fault = rusqlite::ffi::Error::new(code);
+        Err(rusqlite::Error::SqliteFailure(fault, None))
+    })
 }
 
 /// A value in a row that no version of ours writes.

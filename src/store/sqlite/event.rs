@@ -12,6 +12,7 @@ use crate::domain::{
     ActorType, ArtifactId, Caller, Channel, ChunkId, EntityType, EventId, EventKind, Name,
     Sensitivity, Stat, TenantId, Timestamp,
 };
+use crate::store::measure::Op;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::passage::{self, Owner, Span};
 use crate::store::sqlite::rows::{empty, page_params, paged_sql, read_list, take_rows, write_list};
@@ -87,21 +88,25 @@ impl super::Sqlite {
     ) -> Result<Pending<Vec<Outcome>>, StoreError> {
         let tenant = tenant.clone();
         let bytes = events.iter().map(NewEvent::text_bytes).sum::<i64>();
-        self.write(usize::try_from(bytes).unwrap_or(usize::MAX), move |unit| {
-            let tenant_no = unit.tenant_or_new(&tenant, now)?;
-            if let Some(receipt) =
-                idempotency::find::<Vec<Outcome>>(unit, tenant_no, key.as_ref(), now)?
-            {
-                still_there(unit, tenant_no, &receipt)?;
-                return Ok(receipt);
-            }
-            let mut outcomes = Vec::with_capacity(events.len());
-            for event in &events {
-                outcomes.push(record(unit, tenant_no, event, now)?);
-            }
-            idempotency::keep(unit, tenant_no, key.as_ref(), &outcomes, now)?;
-            Ok(outcomes)
-        })
+        self.write(
+            Op::EventWrite,
+            usize::try_from(bytes).unwrap_or(usize::MAX),
+            move |unit| {
+                let tenant_no = unit.tenant_or_new(&tenant, now)?;
+                if let Some(receipt) =
+                    idempotency::find::<Vec<Outcome>>(unit, tenant_no, key.as_ref(), now)?
+                {
+                    still_there(unit, tenant_no, &receipt)?;
+                    return Ok(receipt);
+                }
+                let mut outcomes = Vec::with_capacity(events.len());
+                for event in &events {
+                    outcomes.push(record(unit, tenant_no, event, now)?);
+                }
+                idempotency::keep(unit, tenant_no, key.as_ref(), &outcomes, now)?;
+                Ok(outcomes)
+            },
+        )
     }
 
     pub(in crate::store) fn forget_event(
@@ -110,7 +115,7 @@ impl super::Sqlite {
         id: EventId,
     ) -> Result<Pending<()>, StoreError> {
         let tenant = tenant.clone();
-        self.write(64, move |unit| {
+        self.write(Op::Forget, 64, move |unit| {
             let tenant_no = unit.tenant(&tenant, "event")?;
             let seq = unit
                 .find(
@@ -130,7 +135,7 @@ impl super::Sqlite {
         tenant: &TenantId,
         id: EventId,
     ) -> Result<Option<Event>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::EventRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(None);
             };
@@ -150,7 +155,7 @@ impl super::Sqlite {
         filter: &EventFilter,
         page: &Page,
     ) -> Result<Paged<Event>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::EventRead, wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
                 None => Ok(empty()),
                 Some(tenant_no) => {

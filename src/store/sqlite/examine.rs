@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use crate::domain::{CompressionLevel, DecisionStatus, EventKind, terms};
+use crate::store::measure::Op;
 use crate::store::sqlite::stat::stored_stats;
 use crate::store::sqlite::turn::beside;
 use crate::store::{FileFacts, Finding, StoreError, Wait};
@@ -14,7 +15,7 @@ use crate::store::{FileFacts, Finding, StoreError, Wait};
 impl super::Sqlite {
     pub(in crate::store) fn file_facts(&self, wait: Wait) -> Result<FileFacts, StoreError> {
         let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |file| file.len());
-        self.read(wait, |connection| {
+        self.read(Op::Look, wait, |connection| {
             let pragma =
                 |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
             Ok(FileFacts {
@@ -36,7 +37,7 @@ impl super::Sqlite {
 
     pub(in crate::store) fn examine(&self) -> Result<Vec<Finding>, StoreError> {
         let permissions = permissions(self.path());
-        let mut findings = self.read(Wait::Yes, |connection| {
+        let mut findings = self.read(Op::Look, Wait::Yes, |connection| {
             let checks: [(&'static str, Check); 3] = [
                 ("stat", stat_rows),
                 ("chunks", chunk_rows),
@@ -127,8 +128,8 @@ const COUNTS: &str = "select 'events', kind, count(*) from event group by kind
                json_each(json_array(d.rationale, d.constraints, d.alternatives, d.consequences)) list,
                json_each(coalesce(list.value, '[]')) item)";
 
-/// The counts that writes keep, against counting.
-fn stat_rows(connection: &Connection) -> Result<Finding, StoreError> {
+/// The counts that writes keep and that are not what is there, in words.
+pub(super) fn drift(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let kept = stored_stats(connection)?;
     let mut counted: BTreeMap<(String, &'static str), i64> = BTreeMap::new();
     let mut statement = connection.prepare(COUNTS)?;
@@ -150,20 +151,25 @@ fn stat_rows(connection: &Connection) -> Result<Finding, StoreError> {
             wrong.push(format!("{name} {label}: kept {value}, counted {count}"));
         }
     }
-    let split: i64 = connection.query_row(
-        "select count(*) from (
+    let mut split = connection.prepare(
+        "select name, label from (
              select name, label, sum(value) as total from tenant_stat group by name, label
          ) t join stat s using (name, label)
          where t.total <> s.value and s.name in ('events', 'handoffs', 'decisions', 'notes', 'reflections', 'principles',
              'sessions', 'text_bytes')",
-        [],
-        |row| row.get(0),
     )?;
-    if split > 0 {
+    let mut rows = split.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, label): (String, String) = (row.get(0)?, row.get(1)?);
         wrong.push(format!(
-            "{split} counts of the tenants do not add up to the store's"
+            "{name} {label}: the counts of the tenants do not add up to the store's"
         ));
     }
+    Ok(wrong)
+}
+
+fn stat_rows(connection: &Connection) -> Result<Finding, StoreError> {
+    let wrong = drift(connection)?;
     let detail = if wrong.is_empty() {
         "every kept count equals what is there".to_owned()
     } else {

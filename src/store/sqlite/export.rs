@@ -14,6 +14,7 @@ use crate::domain::export::{
 use crate::domain::{
     DecisionId, EventId, HandoffId, Name, NoteId, PrincipleId, ReflectionId, Sensitivity, TenantId,
 };
+use crate::store::measure::Op;
 use crate::store::sqlite::unit::tenant_no;
 use crate::store::sqlite::{decision, event, handoff, note, principle, reflection};
 use crate::store::{StoreError, Wait};
@@ -50,7 +51,7 @@ impl super::Sqlite {
         wait: Wait,
         tenant: &TenantId,
     ) -> Result<Walk, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::Export, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(Walk {
                     tenant_no: 0,
@@ -88,7 +89,7 @@ impl super::Sqlite {
         most: Sensitivity,
         walk: &mut Walk,
     ) -> Result<ExportPage, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::Export, wait, |connection| {
             if tenant_no(connection, tenant)? != Some(walk.tenant_no) {
                 // Forgotten meanwhile.
                 walk.stage = None;

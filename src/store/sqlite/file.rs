@@ -16,6 +16,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::Timestamp;
+use crate::store::sqlite::busy::{Patience, wait_for_locks};
+use crate::store::sqlite::examine::with_suffix;
 use crate::store::sqlite::log::refuse_foreign_log;
 use crate::store::sqlite::mount::refuse_network;
 use crate::store::sqlite::schema::{back_up, migrate, schema_version};
@@ -42,6 +44,8 @@ pub(super) const CACHED_STATEMENTS: usize = 128;
 pub(super) struct OpenFile {
     pub(super) connection: Connection,
     pub(super) presence: File,
+    /// Whether there was a log that nobody was using: of a process that did not end in order.
+    pub(super) dirty: bool,
 }
 
 /// Opens the file for `options.role`, creating it if it is missing.
@@ -66,6 +70,7 @@ pub(super) fn open(options: &Options, now: Timestamp) -> Result<OpenFile, OpenEr
     let presence = lock_file(path, "lock")
         .map_err(|error| unusable("its lock file cannot be opened", error))?;
     let exclusive = found == Found::Nothing;
+    let mut dirty = false;
     if exclusive {
         lock_exclusive(path, &presence)?;
         create_file(path).map_err(|error| unusable("it cannot be created", error))?;
@@ -73,6 +78,7 @@ pub(super) fn open(options: &Options, now: Timestamp) -> Result<OpenFile, OpenEr
         // Alone with it: a log that is here was left by a crash. Others would have looked at it.
         if let Ok(()) = presence.try_lock() {
             refuse_foreign_log(path, usize::try_from(PAGE_BYTES).unwrap_or(0))?;
+            dirty = std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|log| log.len() > 0);
         }
         lock_shared(path, &presence)?;
     }
@@ -84,6 +90,7 @@ pub(super) fn open(options: &Options, now: Timestamp) -> Result<OpenFile, OpenEr
     Ok(OpenFile {
         connection,
         presence,
+        dirty,
     })
 }
 
@@ -101,7 +108,7 @@ const READER_MAP_BYTES: i64 = 1024 * 1024 * 1024;
 /// Settings of every read-only connection. 2 MB of cache each: the operating system caches the file anyway.
 pub(super) fn configure_reader(connection: &mut Connection) -> rusqlite::Result<()> {
     keep_statements(connection)?;
-    connection.busy_timeout(BUSY_WAIT)?;
+    wait_for_locks(connection, Patience::Long)?;
     connection.execute_batch(&format!(
         "pragma query_only = 1; pragma cache_size = -2048; pragma mmap_size = {READER_MAP_BYTES}; pragma temp_store = memory;"
     ))
@@ -229,7 +236,7 @@ pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, Open
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
         keep_statements(&connection)?;
-        connection.busy_timeout(BUSY_WAIT)?;
+        wait_for_locks(&connection, Patience::Long)?;
         let synchronous = match options.durability {
             Durability::Full => "full",
             Durability::Normal => "normal",

@@ -12,6 +12,7 @@ use rusqlite::named_params;
 
 use crate::domain::session::Job;
 use crate::domain::{JobId, JobType, Name, Sensitivity, Stat, TenantId, Timestamp};
+use crate::store::measure::Op;
 use crate::store::sqlite::session::{Delta, session_no, total};
 use crate::store::sqlite::unit::Unit;
 use crate::store::sqlite::{decision, event, handoff, note, principle, reflection};
@@ -31,7 +32,7 @@ impl super::Sqlite {
         now: Timestamp,
     ) -> Result<Pending<Job>, StoreError> {
         let tenant = tenant.clone();
-        self.write(64, move |unit| {
+        self.write(Op::Forget, 64, move |unit| {
             let tenant_no = unit.tenant(&tenant, "session")?;
             let session_no = session_no(unit.connection, tenant_no, &session)?
                 .ok_or(StoreError::NotFound("session"))?;
@@ -56,7 +57,7 @@ impl super::Sqlite {
         now: Timestamp,
     ) -> Result<Pending<Job>, StoreError> {
         let tenant = tenant.clone();
-        self.write(64, move |unit| {
+        self.write(Op::Forget, 64, move |unit| {
             let tenant_no = unit.tenant(&tenant, "tenant")?;
             unit.execute(
                 "update tenant set forgotten_at = ?2 where tenant_no = ?1",
@@ -70,7 +71,7 @@ impl super::Sqlite {
         &self,
         now: Timestamp,
     ) -> Result<Pending<Slice>, StoreError> {
-        self.write(64, move |unit| {
+        self.write(Op::Forget, 64, move |unit| {
             let job = unit.find(
                 "select job_no, job_type, tenant_no, session_no from job where completed_at is null order by job_no limit 1",
                 [],

@@ -20,7 +20,11 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::domain::Stat;
-use crate::store::sqlite::error::GroupFailure;
+use crate::fault;
+use crate::store::measure::{Batch, Op};
+use crate::store::sqlite::error::{GroupFailure, injected};
+use crate::store::sqlite::measured::Measured;
+use crate::store::sqlite::pages::{cache_counts, statement_counts};
 use crate::store::sqlite::place::Place;
 use crate::store::sqlite::published::{Published, wall_clock};
 use crate::store::sqlite::stat::stored_stats;
@@ -32,6 +36,9 @@ use crate::store::{Pending, StoreError};
 pub(super) const MAX_GROUP: usize = 256;
 /// Longest a group runs before it commits; the wait that a reader of its own write can feel.
 const MAX_GROUP_TIME: Duration = Duration::from_millis(5);
+
+/// How often what the page cache did is read; it asks all of the cache's parts.
+const CACHE_EVERY: Duration = Duration::from_millis(100);
 
 /// How a unit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +62,12 @@ pub(super) trait Task: Send {
     fn settle(self: Box<Self>, fate: Result<(), StoreError>);
     /// Octets it holds while it waits.
     fn bytes(&self) -> usize;
+    /// What it is about.
+    fn op(&self) -> Op;
+    /// When it began to wait.
+    fn queued(&self) -> Instant;
+    /// Why it failed, once it has run.
+    fn failure(&self) -> Option<&StoreError>;
 }
 
 pub(super) struct Work<T, F> {
@@ -62,6 +75,8 @@ pub(super) struct Work<T, F> {
     pub(super) answer: Option<Result<T, StoreError>>,
     pub(super) reply: oneshot::Sender<Result<T, StoreError>>,
     pub(super) bytes: usize,
+    pub(super) op: Op,
+    pub(super) queued: Instant,
 }
 
 impl<T, F> Task for Work<T, F>
@@ -108,6 +123,20 @@ where
     fn bytes(&self) -> usize {
         self.bytes
     }
+
+    fn op(&self) -> Op {
+        self.op
+    }
+
+    fn queued(&self) -> Instant {
+        self.queued
+    }
+
+    fn failure(&self) -> Option<&StoreError> {
+        self.answer
+            .as_ref()
+            .and_then(|answer| answer.as_ref().err())
+    }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> StoreError {
@@ -134,17 +163,27 @@ pub(super) struct Group {
     wait: Duration,
     published: Arc<Published>,
     seen_version: i64,
+    cache_held: u64,
+    cache_read: Instant,
 }
 
 impl Group {
-    pub(super) fn new(connection: Connection, turn: Turn, place: Place, wait: Duration) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        turn: Turn,
+        place: Place,
+        wait: Duration,
+        published: Published,
+    ) -> Self {
         Self {
             connection,
             turn,
             place,
             wait,
-            published: Arc::new(Published::new()),
+            published: Arc::new(published),
             seen_version: -1,
+            cache_held: 0,
+            cache_read: Instant::now(),
         }
     }
 
@@ -159,6 +198,7 @@ impl Group {
     /// Runs one unit as a group of its own; for commands.
     pub(super) fn run_one<T: Send + 'static>(
         &mut self,
+        op: Op,
         work: impl FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Pending<T> {
         let (reply, receiver) = oneshot::channel();
@@ -167,6 +207,8 @@ impl Group {
             answer: None,
             reply,
             bytes: 0,
+            op,
+            queued: Instant::now(),
         });
         self.run(task, || None);
         Pending::queued(receiver)
@@ -180,11 +222,12 @@ impl Group {
     ) -> bool {
         let mut ran = Vec::new();
         let fate = self.transact(first, next, &mut ran);
-        let known = !self.published.usable();
+        let known = !self.published.writable();
         match &fate {
             Err(GroupFailure::Damaged(fault)) => self.published.note_damage(fault),
             fate => self.published.note_group(fate.is_ok()),
         }
+        self.measure(&ran, &fate);
         let erased = matches!(fate, Ok(true));
         let failure = fate.err().map(|error| error.to_string());
         // Each request that it befalls is logged where it is answered; this once for all of them.
@@ -204,6 +247,25 @@ impl Group {
         erased
     }
 
+    fn measure(&mut self, ran: &[Box<dyn Task>], fate: &Result<bool, GroupFailure>) {
+        let measured = &self.published.measured;
+        let ended = match fate {
+            Ok(_) => Batch::Committed,
+            Err(GroupFailure::Fault(_)) => Batch::Failed,
+            Err(GroupFailure::Damaged(_)) => Batch::Damaged,
+        };
+        measured.note_batch(ran.len(), ended);
+        let changes = |task: &Box<dyn Task>| task.op() != Op::Probe && task.failure().is_none();
+        if ended == Batch::Committed && ran.iter().any(changes) {
+            measured.note_written();
+        }
+        if self.cache_read.elapsed() >= CACHE_EVERY {
+            self.cache_read = Instant::now();
+            let counts = cache_counts(&self.connection);
+            measured.writer_cache.note(counts, &mut self.cache_held);
+        }
+    }
+
     fn transact(
         &mut self,
         first: Box<dyn Task>,
@@ -218,25 +280,22 @@ impl Group {
         self.place
             .check()
             .map_err(|error| GroupFailure::of("looking for the file", &error))?;
+        let measured = &self.published.measured;
         let begun = Instant::now();
         self.connection
             .execute_batch("begin immediate")
-            .map_err(|error| GroupFailure::of_sqlite("begin", &error))?;
+            .map_err(|error| GroupFailure::of_sqlite(measured, "begin", &error))?;
         let mut effects = Effects::default();
+        let mut reached = begun;
         let outcome = loop {
             if let Some(task) = ran.last_mut()
-                && let Err(failure) = run_unit(&self.connection, task.as_mut(), &mut effects)
-                    .and_then(|()| {
-                        effects
-                            .relieve(&self.connection)
-                            .map_err(|error| GroupFailure::of("the terms", &error))
-                    })
+                && let Err(failure) = self.run_unit(task.as_mut(), &mut effects, &mut reached)
             {
                 // What waits meets the same fault; it is answered with the group instead of one by one.
                 ran.extend(std::iter::from_fn(&mut next).take(MAX_GROUP - ran.len()));
                 break Err(failure);
             }
-            if ran.len() >= MAX_GROUP || begun.elapsed() >= MAX_GROUP_TIME {
+            if ran.len() >= MAX_GROUP || reached - begun >= MAX_GROUP_TIME {
                 break Ok(());
             }
             match next() {
@@ -247,12 +306,17 @@ impl Group {
         let outcome = outcome.and_then(|()| {
             self.published.take_recalls(&mut effects);
             let mut finish = || -> rusqlite::Result<BTreeMap<Stat, i64>> {
+                injected(fault::of_write())?;
                 effects.flush(&self.connection)?;
                 let stats = stored_stats(&self.connection)?;
+                let flushed = Instant::now();
+                measured.note_work(Op::Flush, flushed - reached);
+                measured.note_statements(Op::Flush, statement_counts(&self.connection));
                 self.connection.execute_batch("commit")?;
+                measured.commit.observe_time(flushed.elapsed());
                 Ok(stats)
             };
-            finish().map_err(|error| GroupFailure::of_sqlite("commit", &error))
+            finish().map_err(|error| GroupFailure::of_sqlite(measured, "commit", &error))
         });
         if outcome.is_err() && !self.connection.is_autocommit() {
             // A failed rollback leaves the transaction open; the next BEGIN will fail and say so.
@@ -280,7 +344,7 @@ impl Group {
 
     /// Whether a write reaches the disk, by making one.
     pub(super) fn prove(&mut self) -> bool {
-        let proof = self.run_one(|unit| {
+        let proof = self.run_one(Op::Probe, |unit| {
             unit.execute("update store set proved_at = ?1", [wall_clock()])?;
             Ok(())
         });
@@ -304,13 +368,40 @@ impl Group {
             self.connection.execute_batch("rollback")?;
             read.map(|_| ())
         };
-        check().map_err(|error| GroupFailure::of_sqlite("self-check", &error))
+        check().map_err(|error| {
+            GroupFailure::of_sqlite(&self.published.measured, "self-check", &error)
+        })
+    }
+
+    /// Runs one unit and measures it; `reached` is when the one before it ended, and then when it ended.
+    fn run_unit(
+        &self,
+        task: &mut dyn Task,
+        effects: &mut Effects,
+        reached: &mut Instant,
+    ) -> Result<(), GroupFailure> {
+        let measured = &self.published.measured;
+        let waited = reached.saturating_duration_since(task.queued());
+        measured.queue_wait.observe_time(waited);
+        let outcome = run_unit(&self.connection, measured, task, effects).and_then(|()| {
+            let relieved = effects.relieve(&self.connection);
+            relieved.map_err(|error| GroupFailure::of_sqlite(measured, "the terms", &error))
+        });
+        let ended = Instant::now();
+        measured.note_work(task.op(), ended - *reached);
+        measured.note_statements(task.op(), statement_counts(&self.connection));
+        *reached = ended;
+        if let Some(failure) = task.failure() {
+            measured.note_failure(failure);
+        }
+        outcome
     }
 }
 
 /// Runs one unit in its savepoint. An error means that the group's transaction is gone.
 fn run_unit(
     connection: &Connection,
+    measured: &Measured,
     task: &mut dyn Task,
     effects: &mut Effects,
 ) -> Result<(), GroupFailure> {
@@ -319,7 +410,7 @@ fn run_unit(
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute([]))
             .map(|_| ())
-            .map_err(|error| GroupFailure::of_sqlite(sql, &error))
+            .map_err(|error| GroupFailure::of_sqlite(measured, sql, &error))
     };
     step("savepoint unit")?;
     let mut unit = Unit::new(connection);
@@ -373,6 +464,8 @@ mod tests {
                 answer: None,
                 reply,
                 bytes: 0,
+                op: Op::NoteWrite,
+                queued: Instant::now(),
             }),
             receiver,
         )
@@ -466,7 +559,7 @@ mod tests {
             );
         }
         assert!(rows(&group).is_empty());
-        assert!(!group.published.usable());
+        assert!(!group.published.writable());
         group
             .connection
             .pragma_update(None, "max_page_count", pages + 2000)
@@ -475,7 +568,7 @@ mod tests {
         run(&mut group, vec![again]);
         assert!(reply.blocking_recv().unwrap().is_ok());
         // That it has passed is for the writer to say.
-        assert!(!group.published.usable());
+        assert!(!group.published.writable());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::domain::{
     Caller, CompressionLevel, EntityType, HandoffId, Name, Origin, Sensitivity, Stat, TenantId,
     Timestamp,
 };
+use crate::store::measure::Op;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::idempotency;
 use crate::store::sqlite::passage::{self, Owner, Span};
@@ -32,7 +33,7 @@ impl super::Sqlite {
         now: Timestamp,
     ) -> Result<Pending<Handoff>, StoreError> {
         let tenant = tenant.clone();
-        self.write(new.fields.bytes(), move |unit| {
+        self.write(Op::HandoffWrite, new.fields.bytes(), move |unit| {
             let tenant_no = unit.tenant_or_new(&tenant, now)?;
             let id = match idempotency::find::<HandoffId>(unit, tenant_no, key.as_ref(), now)? {
                 Some(id) => id,
@@ -54,7 +55,7 @@ impl super::Sqlite {
         id: HandoffId,
     ) -> Result<Pending<()>, StoreError> {
         let tenant = tenant.clone();
-        self.write(64, move |unit| {
+        self.write(Op::Forget, 64, move |unit| {
             let tenant_no = unit.tenant(&tenant, "handoff")?;
             let seq = unit
                 .find(
@@ -74,7 +75,7 @@ impl super::Sqlite {
         tenant: &TenantId,
         id: HandoffId,
     ) -> Result<Option<Handoff>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::HandoffRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(None);
             };
@@ -89,7 +90,7 @@ impl super::Sqlite {
         filter: &HandoffFilter,
         page: &Page,
     ) -> Result<Paged<Handoff>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::HandoffRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
                 return Ok(empty());
             };

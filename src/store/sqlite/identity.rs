@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use crate::domain::handoff::{IdentityStatement, IdentityThread};
 use crate::domain::{Caller, HandoffId, Timestamp};
+use crate::store::measure::Op;
 use crate::store::sqlite::session;
 use crate::store::sqlite::unit::tenant_no;
 use crate::store::{StoreError, Wait};
@@ -17,7 +18,7 @@ impl super::Sqlite {
         caller: &Caller,
         limit: u32,
     ) -> Result<IdentityThread, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::HandoffRead, wait, |connection| {
             let mut thread = IdentityThread {
                 tenant_id: caller.tenant.clone(),
                 total_statements: 0,

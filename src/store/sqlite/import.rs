@@ -14,6 +14,7 @@ use crate::domain::event::NewEvent;
 use crate::domain::export::{ArtifactRow, EventRow, Kind, ProjectRow, SessionRow};
 use crate::domain::import::{Conflict, How, ImportLine, ImportRow, Mode, SliceReport};
 use crate::domain::{Name, Sensitivity, TenantId, Timestamp};
+use crate::store::measure::Op;
 use crate::store::sqlite::session::{self, Delta, Mention};
 use crate::store::sqlite::unit::Unit;
 use crate::store::sqlite::{event, export};
@@ -79,7 +80,7 @@ impl super::Sqlite {
     ) -> Result<Pending<SliceReport>, StoreError> {
         let tenant = tenant.clone();
         let bytes = rows.iter().map(|line| text_bytes(&line.row)).sum();
-        self.write(bytes, move |unit| {
+        self.write(Op::Import, bytes, move |unit| {
             let tenant_no = if how.dry_run {
                 match unit.tenant(&tenant, "tenant") {
                     // No tenant has this number.

@@ -27,12 +27,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 
 use crate::domain::{Stat, TenantId, Timestamp};
+use crate::store::measure::{Measures, Op};
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::Group;
 use crate::store::sqlite::mover::Mover;
 use crate::store::sqlite::place::Place;
 use crate::store::sqlite::published::Published;
 use crate::store::sqlite::readers::{Readers, within_transaction};
+use crate::store::sqlite::sampler::Sampler;
 use crate::store::sqlite::turn::Turn;
 use crate::store::sqlite::unit::Unit;
 use crate::store::sqlite::writer::{QUEUE_CAPACITY, Writer};
@@ -41,6 +43,7 @@ use crate::store::{
 };
 
 mod artifact;
+mod busy;
 mod checkpoint;
 mod chunk;
 mod context;
@@ -57,9 +60,11 @@ mod idempotency;
 mod identity;
 mod import;
 mod log;
+mod measured;
 mod mount;
 mod mover;
 mod note;
+mod pages;
 mod passage;
 mod place;
 mod principle;
@@ -68,6 +73,7 @@ mod readers;
 mod recall;
 mod reflection;
 mod rows;
+mod sampler;
 mod schema;
 mod session;
 mod stat;
@@ -97,6 +103,7 @@ enum Mode {
     Server {
         writer: Writer,
         readers: Readers,
+        sampler: Sampler,
     },
     Command {
         group: Box<Mutex<(Group, Checkpointer)>>,
@@ -118,13 +125,17 @@ impl Sqlite {
             Turn::open(&path).map_err(io)?,
             Place::of(&path).map_err(io)?,
             options.write_wait,
+            Published::new(options.readers),
         );
+        group.published().measured.note_dirty_start(opened.dirty);
         let wal = examine::with_suffix(&path, "-wal");
         let mode = match options.role {
             Role::Server => Mode::Server {
-                readers: Readers::open(options)?,
+                sampler: Sampler::start(&path, &group.published()).map_err(io)?,
+                readers: Readers::open(options, group.published())?,
                 writer: {
-                    let mover = Mover::start(file::connect(&path, options)?).map_err(io)?;
+                    let connection = file::connect(&path, options)?;
+                    let mover = Mover::start(connection, group.published()).map_err(io)?;
                     Writer::start(group, wal, Some(mover)).map_err(io)?
                 },
             },
@@ -148,15 +159,16 @@ impl Sqlite {
     /// Queues a unit that holds about `bytes` of text; a command runs it now.
     fn write<T: Send + 'static>(
         &self,
+        op: Op,
         bytes: usize,
         work: impl FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Pending<T>, StoreError> {
         match &self.mode {
-            Mode::Server { writer, .. } => writer.submit(bytes, work),
+            Mode::Server { writer, .. } => writer.submit(op, bytes, work),
             Mode::Command { group, .. } => {
                 let mut held = group.lock().unwrap_or_else(PoisonError::into_inner);
                 let (group, checkpointer) = &mut *held;
-                let answer = group.run_one(work).wait();
+                let answer = group.run_one(op, work).wait();
                 // What was erased leaves the log by `scrub`, once for all of the command.
                 checkpointer.after_group(group.connection(), false);
                 Ok(Pending::done(answer))
@@ -167,18 +179,19 @@ impl Sqlite {
     /// Runs a read in a transaction of its own.
     fn read<T>(
         &self,
+        op: Op,
         wait: Wait,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let outcome = match &self.mode {
-            Mode::Server { readers, .. } => readers.read(wait, read),
+            Mode::Server { readers, .. } => readers.read(op, wait, read),
             Mode::Command { group, .. } => {
                 let held = group.lock().unwrap_or_else(PoisonError::into_inner);
                 within_transaction(held.0.connection(), read)
             }
         };
-        if let Err(StoreError::Damaged(fault)) = &outcome {
-            self.published().note_damage(&fault.to_string());
+        if let Err(failure) = &outcome {
+            self.published().note_failure(failure);
         }
         outcome
     }
@@ -199,7 +212,7 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn prove_write(&self, now: Timestamp) -> Result<Pending<()>, StoreError> {
-        self.write(0, move |unit| {
+        self.write(Op::Probe, 0, move |unit| {
             unit.execute("update store set proved_at = ?1", [now.millis()])?;
             Ok(())
         })
@@ -210,7 +223,7 @@ impl Sqlite {
         wait: Wait,
         tenant: &TenantId,
     ) -> Result<Option<Version>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::Version, wait, |connection| {
             let sql =
                 "select tenant_no, write_seq from tenant where name = ?1 and forgotten_at is null";
             Ok(unit::find(connection, sql, [tenant.as_str()], |row| {
@@ -229,7 +242,7 @@ impl Sqlite {
     pub(in crate::store) fn flush_counts(&self) -> Result<(), StoreError> {
         match &self.mode {
             Mode::Command { .. } if self.published().recalls_wait() => {
-                self.write(0, |_| Ok(()))?.wait()
+                self.write(Op::Probe, 0, |_| Ok(()))?.wait()
             }
             Mode::Command { .. } | Mode::Server { .. } => Ok(()),
         }
@@ -241,7 +254,7 @@ impl Sqlite {
             Mode::Server { .. } => Ok(()),
             Mode::Command { group, .. } => {
                 let held = group.lock().unwrap_or_else(PoisonError::into_inner);
-                if checkpoint::truncate(held.0.connection()) {
+                if checkpoint::empty(held.0.connection()) {
                     Ok(())
                 } else {
                     Err(StoreError::Overloaded)
@@ -258,7 +271,9 @@ impl Sqlite {
         &self,
         wait: Wait,
     ) -> Result<BTreeMap<Stat, i64>, StoreError> {
-        self.read(wait, |connection| Ok(stat::stored_stats(connection)?))
+        self.read(Op::Look, wait, |connection| {
+            Ok(stat::stored_stats(connection)?)
+        })
     }
 
     pub(in crate::store) fn health(&self) -> Health {
@@ -283,6 +298,13 @@ impl Sqlite {
         }
     }
 
+    pub(in crate::store) fn measures(&self) -> Measures {
+        let published = self.published();
+        published
+            .measured
+            .read(&self.path, published.log_frames(), &self.kept.searched)
+    }
+
     /// Octets of the file and of its log.
     pub(in crate::store) fn file_bytes(&self) -> (u64, u64) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
@@ -300,7 +322,11 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn close(&self) {
-        if let Mode::Server { writer, .. } = &self.mode {
+        if let Mode::Server {
+            writer, sampler, ..
+        } = &self.mode
+        {
+            sampler.stop();
             writer.stop();
         }
     }
@@ -348,6 +374,7 @@ mod testing {
             Turn::open(&options.path).unwrap(),
             Place::of(&options.path).unwrap(),
             options.write_wait,
+            Published::new(options.readers),
         )
     }
 
@@ -386,7 +413,7 @@ mod tests {
         let store = Sqlite::open(&options, Timestamp::from_millis(0)).unwrap();
         let mut longest = 0;
         for round in 0..64_u32 {
-            let write = store.write(0, move |unit| {
+            let write = store.write(Op::Probe, 0, move |unit| {
                 let sql = "insert into artifact (tenant_no, id, event_seq, kind, bytes, meta, body)
                      values (1, ?1, 1, 0, 0, '{}', hex(zeroblob(500000)))";
                 unit.execute(sql, [round.to_be_bytes()])?;

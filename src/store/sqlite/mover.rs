@@ -9,8 +9,13 @@
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use rusqlite::Connection;
+
+use crate::store::measure::Move;
+use crate::store::sqlite::checkpoint::{ended, run};
+use crate::store::sqlite::published::Published;
 
 /// The thread that moves, until it is dropped.
 #[derive(Debug)]
@@ -22,7 +27,10 @@ pub(super) struct Mover {
 
 impl Mover {
     /// Starts it on a connection of its own.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        published: Arc<Published>,
+    ) -> std::io::Result<Self> {
         // One call that waits is enough: it moves all there is by then.
         let (wake, calls) = sync_channel(1);
         let working = Arc::new(Mutex::new(()));
@@ -31,10 +39,13 @@ impl Mover {
             while calls.recv().is_ok() {
                 let _held = hold(&held);
                 // Who is in the way is done soon, and a fault meets the writer too, who tells of it.
-                let moved = connection
-                    .prepare_cached("pragma wal_checkpoint(passive)")
-                    .and_then(|mut statement| statement.query_row([], |_| Ok(())));
+                let begun = Instant::now();
+                let moved = run(&connection, "passive");
+                published
+                    .measured
+                    .note_checkpoint(Move::Passive, ended(&moved), begun.elapsed());
                 if let Err(error) = moved {
+                    published.measured.note_fault(&error);
                     tracing::debug!(%error, "the log could not be moved");
                 }
             }

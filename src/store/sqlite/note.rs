@@ -9,6 +9,7 @@ use crate::domain::page::{Direction, List, Page, Paged, Position, Rows};
 use crate::domain::{
     EntityType, HandoffId, Name, NewChunk, NoteId, Sensitivity, Stat, TenantId, Timestamp,
 };
+use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
 use crate::store::sqlite::idempotency;
 use crate::store::sqlite::passage::{self, Owner, Span};
@@ -173,7 +174,7 @@ impl super::Sqlite {
         now: Timestamp,
     ) -> Result<Pending<Note>, StoreError> {
         let tenant = tenant.clone();
-        self.write(new.body.bytes(), move |unit| {
+        self.write(Op::NoteWrite, new.body.bytes(), move |unit| {
             let tenant_no = unit.tenant_or_new(&tenant, now)?;
             let id = match idempotency::find::<NoteId>(unit, tenant_no, key.as_ref(), now)? {
                 Some(id) => id,
@@ -199,7 +200,7 @@ impl super::Sqlite {
     ) -> Result<Pending<Note>, StoreError> {
         let tenant = tenant.clone();
         let bytes = patch.content.as_ref().map_or(0, String::len);
-        self.write(bytes, move |unit| {
+        self.write(Op::NoteWrite, bytes, move |unit| {
             let tenant_no = unit.tenant(&tenant, "note")?;
             let found = by_id(unit.connection, tenant_no, &tenant, id)?;
             let (seq, note) = found.ok_or(StoreError::NotFound("note"))?;
@@ -220,7 +221,7 @@ impl super::Sqlite {
         id: NoteId,
     ) -> Result<Pending<()>, StoreError> {
         let tenant = tenant.clone();
-        self.write(64, move |unit| {
+        self.write(Op::Forget, 64, move |unit| {
             let tenant_no = unit.tenant(&tenant, "note")?;
             let sql = "select seq from note where tenant_no = ?1 and id = ?2";
             let seq = unit.find(sql, (tenant_no, id.bytes()), |row| row.get(0))?;
@@ -234,7 +235,7 @@ impl super::Sqlite {
         tenant: &TenantId,
         id: NoteId,
     ) -> Result<Option<Note>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::NoteRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(None);
             };
@@ -249,7 +250,7 @@ impl super::Sqlite {
         filter: &NoteFilter,
         page: &Page,
     ) -> Result<Paged<Note>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::NoteRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(empty());
             };

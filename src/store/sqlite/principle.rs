@@ -9,6 +9,7 @@ use crate::domain::principle::{NewPrinciple, Principle, PrincipleBody, chunks_of
 use crate::domain::{
     Caller, EntityType, HandoffId, PrincipleId, Sensitivity, Stat, TenantId, Timestamp,
 };
+use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::passage::{self, Owner, Span};
@@ -150,7 +151,7 @@ impl super::Sqlite {
         now: Timestamp,
     ) -> Result<Pending<Principle>, StoreError> {
         let tenant = tenant.clone();
-        self.write(new.body.bytes(), move |unit| {
+        self.write(Op::ReflectionWrite, new.body.bytes(), move |unit| {
             let tenant_no = unit.tenant_or_new(&tenant, now)?;
             write(unit, tenant_no, &tenant, &new)?;
             let written = by_id(unit.connection, tenant_no, &tenant, new.id)?;
@@ -166,7 +167,7 @@ impl super::Sqlite {
         id: PrincipleId,
     ) -> Result<Pending<()>, StoreError> {
         let tenant = tenant.clone();
-        self.write(64, move |unit| {
+        self.write(Op::Forget, 64, move |unit| {
             let tenant_no = unit.tenant(&tenant, "principle")?;
             let sql = "select seq from principle where tenant_no = ?1 and id = ?2";
             let seq = unit.find(sql, (tenant_no, id.bytes()), |row| row.get(0))?;
@@ -184,7 +185,7 @@ impl super::Sqlite {
         tenant: &TenantId,
         id: PrincipleId,
     ) -> Result<Option<Principle>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::ReflectionRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(None);
             };
@@ -199,7 +200,7 @@ impl super::Sqlite {
         caller: &Caller,
         page: &Page,
     ) -> Result<Paged<Principle>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::ReflectionRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
                 return Ok(empty());
             };

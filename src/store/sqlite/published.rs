@@ -8,13 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::domain::{Stat, Timestamp};
+use crate::store::StoreError;
+use crate::store::sqlite::measured::Measured;
 use crate::store::sqlite::unit::Effects;
 
 /// What the writer tells the rest of the process.
 #[derive(Debug)]
 pub(super) struct Published {
+    pub(super) measured: Measured,
     stats: Mutex<Arc<BTreeMap<Stat, i64>>>,
-    usable: AtomicBool,
+    writable: AtomicBool,
+    readable: AtomicBool,
     damaged: AtomicBool,
     checked_at: AtomicI64,
     checked: Mutex<Instant>,
@@ -27,12 +31,14 @@ pub(super) struct Published {
 }
 
 impl Published {
-    /// Zeros, and usable until something says otherwise.
-    pub(super) fn new() -> Self {
+    /// Zeros, and usable until something says otherwise; for so many connections that read.
+    pub(super) fn new(readers: u32) -> Self {
         let zeros = Stat::all().into_iter().map(|stat| (stat, 0)).collect();
         Self {
+            measured: Measured::new(readers),
             stats: Mutex::new(Arc::new(zeros)),
-            usable: AtomicBool::new(true),
+            writable: AtomicBool::new(true),
+            readable: AtomicBool::new(true),
             damaged: AtomicBool::new(false),
             checked_at: AtomicI64::new(0),
             checked: Mutex::new(Instant::now()),
@@ -52,7 +58,28 @@ impl Published {
 
     /// Whether the file could be used at the last look.
     pub(super) fn usable(&self) -> bool {
-        self.usable.load(Ordering::Acquire)
+        self.writable() && self.readable.load(Ordering::Acquire)
+    }
+
+    /// Whether a write could be made at the last look.
+    pub(super) fn writable(&self) -> bool {
+        self.writable.load(Ordering::Acquire)
+    }
+
+    /// Notes whether the file could be read just now, or why not.
+    pub(super) fn note_readable(&self, failure: Option<&StoreError>) {
+        if let Some(failure) = failure {
+            self.note_failure(failure);
+        }
+        if self.readable.swap(failure.is_none(), Ordering::AcqRel) != failure.is_none() {
+            match failure {
+                None => tracing::info!("the store can be read again"),
+                Some(failure) => tracing::error!(
+                    error = failure as &dyn std::error::Error,
+                    "the store cannot be read"
+                ),
+            }
+        }
     }
 
     /// When that look was, by the wall clock, and how long ago it is.
@@ -75,6 +102,14 @@ impl Published {
                 fault,
                 "the file is damaged: run `agent-memory doctor`, and restore a copy"
             );
+        }
+    }
+
+    /// Notes that a unit of work failed.
+    pub(super) fn note_failure(&self, failure: &StoreError) {
+        self.measured.note_failure(failure);
+        if let StoreError::Damaged(fault) = failure {
+            self.note_damage(&fault.to_string());
         }
     }
 
@@ -121,8 +156,8 @@ impl Published {
     }
 
     /// Notes that the file could or could not be used just now.
-    pub(super) fn note_usable(&self, usable: bool) {
-        if self.usable.swap(usable, Ordering::AcqRel) != usable {
+    pub(super) fn note_writable(&self, usable: bool) {
+        if self.writable.swap(usable, Ordering::AcqRel) != usable {
             if usable {
                 tracing::info!("the store can be used again");
             } else {
@@ -136,7 +171,7 @@ impl Published {
     /// Notes how a group of writes ended. A failure stands until the writer has proved that it has passed: a small
     /// write may still find room where the next one does not.
     pub(super) fn note_group(&self, stored: bool) {
-        self.note_usable(stored && self.usable());
+        self.note_writable(stored && self.writable());
     }
 
     /// Publishes the facts as they stand in the file; what never falls does not.

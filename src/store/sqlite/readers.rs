@@ -5,35 +5,87 @@
 //!
 //! **Invariant:** a read is one transaction, so that what it reads is of one moment.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use r2d2::Pool;
+use r2d2::{ManageConnection, Pool, PooledConnection};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 use rusqlite::ffi::SQLITE_INTERRUPT;
 
+use crate::fault;
+use crate::store::measure::Op;
+use crate::store::sqlite::error::injected;
 use crate::store::sqlite::file;
+use crate::store::sqlite::pages::{cache_counts, statement_counts};
+use crate::store::sqlite::published::Published;
 use crate::store::{OpenError, Options, PoolState, StoreError, Wait};
 
 /// Steps of SQLite's machine from one look at the clock to the next: some 0.2 ms, so that looking costs nothing that
 /// can be measured and a read ends within a millisecond of its time.
 const STEPS_A_LOOK: i32 = 10_000;
 
+/// How often what the page cache did is read, a connection; it asks all of the cache's parts.
+const CACHE_EVERY: Duration = Duration::from_millis(100);
+
+/// A connection of the pool, and what measuring it needs.
+#[derive(Debug)]
+struct Reader {
+    connection: Connection,
+    /// Its place among all; none of them is ever closed.
+    slot: usize,
+    cache_held: u64,
+    cache_read: Instant,
+}
+
+/// Opens the connections of the pool.
+#[derive(Debug)]
+struct Manager {
+    inner: SqliteConnectionManager,
+    opened: AtomicUsize,
+}
+
+impl ManageConnection for Manager {
+    type Connection = Reader;
+    type Error = rusqlite::Error;
+
+    fn connect(&self) -> rusqlite::Result<Reader> {
+        Ok(Reader {
+            connection: self.inner.connect()?,
+            slot: self.opened.fetch_add(1, Ordering::Relaxed),
+            cache_held: 0,
+            cache_read: Instant::now(),
+        })
+    }
+
+    fn is_valid(&self, reader: &mut Reader) -> rusqlite::Result<()> {
+        self.inner.is_valid(&mut reader.connection)
+    }
+
+    fn has_broken(&self, reader: &mut Reader) -> bool {
+        self.inner.has_broken(&mut reader.connection)
+    }
+}
+
 /// The pool.
 #[derive(Debug)]
 pub(super) struct Readers {
-    pool: Pool<SqliteConnectionManager>,
+    pool: Pool<Manager>,
+    published: Arc<Published>,
     waiting: AtomicU32,
     read_time: Option<Duration>,
 }
 
 impl Readers {
     /// Opens the connections.
-    pub(super) fn open(options: &Options) -> Result<Self, OpenError> {
-        let manager = SqliteConnectionManager::file(&options.path)
-            .with_flags(file::read_only_flags())
-            .with_init(file::configure_reader);
+    pub(super) fn open(options: &Options, published: Arc<Published>) -> Result<Self, OpenError> {
+        let manager = Manager {
+            inner: SqliteConnectionManager::file(&options.path)
+                .with_flags(file::read_only_flags())
+                .with_init(file::configure_reader),
+            opened: AtomicUsize::new(0),
+        };
         let pool = Pool::builder()
             .max_size(options.readers)
             .connection_timeout(options.reader_wait)
@@ -49,6 +101,7 @@ impl Readers {
             })?;
         Ok(Self {
             pool,
+            published,
             waiting: AtomicU32::new(0),
             read_time: options.read_time,
         })
@@ -57,31 +110,74 @@ impl Readers {
     /// Runs a read in its own transaction, for as long as a read may run.
     pub(super) fn read<T>(
         &self,
+        op: Op,
         wait: Wait,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let connection = match self.pool.try_get() {
-            Some(connection) => connection,
-            None if wait == Wait::No => return Err(StoreError::Overloaded),
-            None => {
-                self.waiting.fetch_add(1, Ordering::Relaxed);
-                let connection = self.pool.get();
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
-                connection.map_err(|_| StoreError::Overloaded)?
-            }
-        };
-        if let Some(time) = self.read_time {
-            let end = Instant::now() + time;
-            // It stays until the next read on this connection puts its own in the place.
-            connection.progress_handler(STEPS_A_LOOK, Some(move || Instant::now() >= end))?;
-        }
-        within_transaction(&connection, read).map_err(|error| {
+        let mut reader = self.reader(wait)?;
+        let begun = Instant::now();
+        self.published.measured.read_begins(reader.slot, begun);
+        let outcome = self.timed(&reader.connection, begun, read);
+        self.measure(op, &mut reader, begun.elapsed());
+        outcome.map_err(|error| {
             if is_interrupted(&error) {
+                self.published.note_failure(&error);
                 tracing::warn!("a read was stopped: it took too long");
                 return StoreError::Timeout;
             }
             error
         })
+    }
+
+    /// A free connection, now or after a while.
+    fn reader(&self, wait: Wait) -> Result<PooledConnection<Manager>, StoreError> {
+        let measured = &self.published.measured;
+        if let Some(reader) = self.pool.try_get() {
+            // What it took is below what the clock is worth asking for.
+            measured.pool_wait.observe(0);
+            return Ok(reader);
+        }
+        if wait == Wait::No {
+            return Err(StoreError::Overloaded);
+        }
+        let asked = Instant::now();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let reader = self.pool.get();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        measured.pool_wait.observe_time(asked.elapsed());
+        reader.map_err(|_| {
+            measured.pool_timeouts.fetch_add(1, Ordering::Relaxed);
+            StoreError::Overloaded
+        })
+    }
+
+    fn timed<T>(
+        &self,
+        connection: &Connection,
+        begun: Instant,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Some(time) = self.read_time {
+            let end = begun + time;
+            // It stays until the next read on this connection puts its own in the place.
+            connection.progress_handler(STEPS_A_LOOK, Some(move || Instant::now() >= end))?;
+        }
+        within_transaction(connection, |connection| {
+            injected(fault::of_read())?;
+            read(connection)
+        })
+    }
+
+    fn measure(&self, op: Op, reader: &mut Reader, took: Duration) {
+        let measured = &self.published.measured;
+        measured.read_ends(reader.slot);
+        measured.note_work(op, took);
+        measured.note_statements(op, statement_counts(&reader.connection));
+        if reader.cache_read.elapsed() >= CACHE_EVERY {
+            reader.cache_read = Instant::now();
+            let counts = cache_counts(&reader.connection);
+            measured.reader_cache.note(counts, &mut reader.cache_held);
+        }
     }
 
     /// How the pool stands.
@@ -128,12 +224,12 @@ mod tests {
 
     fn readers(dir: &tempfile::TempDir, read_time: Option<Duration>) -> Readers {
         drop(testing::group(dir));
-        Readers::open(&Options {
+        let options = Options {
             readers: 1,
             read_time,
             ..testing::options(dir, Role::Server)
-        })
-        .unwrap()
+        };
+        Readers::open(&options, Arc::new(Published::new(1))).unwrap()
     }
 
     fn one(connection: &Connection, sql: &str) -> Result<i64, StoreError> {
@@ -147,11 +243,11 @@ mod tests {
         let readers = readers(&dir, Some(time));
         for _ in 0..3 {
             let begun = Instant::now();
-            let stopped = readers.read(Wait::No, |connection| one(connection, ENDLESS));
+            let stopped = readers.read(Op::Look, Wait::No, |connection| one(connection, ENDLESS));
             assert!(matches!(stopped, Err(StoreError::Timeout)), "{stopped:?}");
             assert!(begun.elapsed() >= time);
             assert_eq!(readers.state().idle, 1);
-            let seven = readers.read(Wait::No, |connection| one(connection, "select 7"));
+            let seven = readers.read(Op::Look, Wait::No, |connection| one(connection, "select 7"));
             assert_eq!(seven.unwrap(), 7);
         }
     }
@@ -162,14 +258,15 @@ mod tests {
         let readers = readers(&dir, Some(Duration::from_secs(3600)));
         let stopped = Instant::now() - Duration::from_secs(1);
         // What the read before has left behind would stop this one at once.
-        let connection = readers.pool.get().unwrap();
-        connection
+        let reader = readers.pool.get().unwrap();
+        reader
+            .connection
             .progress_handler(1, Some(move || Instant::now() >= stopped))
             .unwrap();
-        drop(connection);
+        drop(reader);
         let counted = "with recursive n(i) as (select 1 union all select i + 1 from n limit 100000)
                        select max(i) from n";
-        let counted = readers.read(Wait::No, |connection| one(connection, counted));
+        let counted = readers.read(Op::Look, Wait::No, |connection| one(connection, counted));
         assert_eq!(counted.unwrap(), 100_000);
     }
 }

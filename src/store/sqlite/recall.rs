@@ -11,7 +11,9 @@ use rusqlite::{Connection, params};
 use crate::domain::Caller;
 use crate::domain::recall::{Found, Hit, Pool, Presenter, RecallQuery, features, rank, spelling};
 use crate::domain::terms::QueryTerm;
+use crate::store::measure::Op;
 use crate::store::sqlite::chunk::load_passage;
+use crate::store::sqlite::measured::Searched;
 use crate::store::sqlite::passage::{indexed, quoted_whole};
 use crate::store::sqlite::unit::tenant_no;
 use crate::store::{RankedRow, StoreError, Wait};
@@ -35,6 +37,7 @@ pub(super) struct Kept {
     frequencies: Frequencies,
     shelf: Shelf,
     spellings: Spellings,
+    pub(super) searched: Searched,
 }
 
 /// Most rows that a first score looks at. From the ranking study: 1.5 µs a row.
@@ -53,7 +56,7 @@ impl super::Sqlite {
         caller: &Caller,
         query: &RecallQuery,
     ) -> Result<Vec<Hit>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::Recall, wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
                 None => Ok(Vec::new()),
                 Some(tenant_no) => hits(connection, tenant_no, caller, query, &self.kept),
@@ -67,7 +70,7 @@ impl super::Sqlite {
         caller: &Caller,
         query: &RecallQuery,
     ) -> Result<Vec<RankedRow>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::Recall, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
                 return Ok(Vec::new());
             };
@@ -116,6 +119,7 @@ pub(super) fn hits(
     query: &RecallQuery,
     kept: &Kept,
 ) -> Result<Vec<Hit>, StoreError> {
+    let begun = std::time::Instant::now();
     let pool = pool(connection, tenant_no, caller, query, kept)?;
     let mut presenter = Presenter::new(query);
     for (place, ranked) in rank(query, &pool).iter().enumerate() {
@@ -139,7 +143,9 @@ pub(super) fn hits(
         };
         presenter.offer(ranked, found);
     }
-    Ok(presenter.finish())
+    let hits = presenter.finish();
+    kept.searched.note(begun.elapsed(), hits.len());
+    Ok(hits)
 }
 
 /// The passages of each term that is rare enough to have them at hand, the newest first.

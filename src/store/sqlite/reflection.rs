@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, named_params};
 use crate::domain::page::{Direction, List, Page, Paged, Position, Rows};
 use crate::domain::reflection::{NewReflection, Reflection, ReflectionBody, chunks_of};
 use crate::domain::{Caller, EntityType, ReflectionId, Sensitivity, Stat, TenantId, Timestamp};
+use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::passage::{self, Owner, Span};
@@ -141,7 +142,7 @@ impl super::Sqlite {
         now: Timestamp,
     ) -> Result<Pending<Reflection>, StoreError> {
         let tenant = tenant.clone();
-        self.write(new.body.bytes(), move |unit| {
+        self.write(Op::ReflectionWrite, new.body.bytes(), move |unit| {
             let tenant_no = unit.tenant_or_new(&tenant, now)?;
             write(unit, tenant_no, &tenant, &new)?;
             let written = by_id(unit.connection, tenant_no, &tenant, new.id)?;
@@ -157,7 +158,7 @@ impl super::Sqlite {
         id: ReflectionId,
     ) -> Result<Pending<()>, StoreError> {
         let tenant = tenant.clone();
-        self.write(64, move |unit| {
+        self.write(Op::Forget, 64, move |unit| {
             let tenant_no = unit.tenant(&tenant, "reflection")?;
             let sql = "select seq from reflection where tenant_no = ?1 and id = ?2";
             let seq = unit.find(sql, (tenant_no, id.bytes()), |row| row.get(0))?;
@@ -175,7 +176,7 @@ impl super::Sqlite {
         tenant: &TenantId,
         id: ReflectionId,
     ) -> Result<Option<Reflection>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::ReflectionRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(None);
             };
@@ -190,7 +191,7 @@ impl super::Sqlite {
         caller: &Caller,
         page: &Page,
     ) -> Result<Paged<Reflection>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::ReflectionRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
                 return Ok(empty());
             };

@@ -13,6 +13,7 @@ use crate::domain::page::{List, Page, Paged, Position, Rows};
 use crate::domain::session::{NewSession, Project, Session, SessionCounts};
 use crate::domain::wake_up::Summary;
 use crate::domain::{Name, Sensitivity, Stat, TenantId, Timestamp};
+use crate::store::measure::Op;
 use crate::store::sqlite::rows::{empty, page_params, paged_sql};
 use crate::store::sqlite::stat::read_stats;
 use crate::store::sqlite::unit::{Unit, find, tenant_no};
@@ -333,7 +334,7 @@ impl super::Sqlite {
         now: Timestamp,
     ) -> Result<Pending<Session>, StoreError> {
         let tenant = tenant.clone();
-        self.write(256, move |unit| {
+        self.write(Op::SessionWrite, 256, move |unit| {
             let tenant_no = unit.tenant_or_new(&tenant, now)?;
             let project_no = match &new.project {
                 Some(project) => Some(project_or_new(unit, tenant_no, project, now)?),
@@ -366,7 +367,7 @@ impl super::Sqlite {
         tenant: &TenantId,
         page: &Page,
     ) -> Result<Paged<Session>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::SessionRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(empty());
             };
@@ -399,7 +400,7 @@ impl super::Sqlite {
         wait: Wait,
         tenant: &TenantId,
     ) -> Result<BTreeMap<Stat, i64>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::SessionRead, wait, |connection| {
             let tenant_no = tenant_no(connection, tenant)?.unwrap_or(0);
             let mut statement = connection.prepare_cached(
                 "select name, label, value from tenant_stat where tenant_no = ?1",
@@ -415,7 +416,7 @@ impl super::Sqlite {
         tenant: &TenantId,
         page: &Page,
     ) -> Result<Paged<Project>, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::SessionRead, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, tenant)? else {
                 return Ok(empty());
             };

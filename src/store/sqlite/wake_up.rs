@@ -11,6 +11,7 @@ use crate::domain::principle::Principle;
 use crate::domain::reflection::Reflection;
 use crate::domain::wake_up::{self, Layer, WakeUpFacts, WakeUpQuery};
 use crate::domain::{Caller, DecisionStatus, HandoffId, Timestamp};
+use crate::store::measure::Op;
 use crate::store::sqlite::handoff::{self, Selection};
 use crate::store::sqlite::unit::tenant_no;
 use crate::store::sqlite::{decision, identity, note, principle, reflection, session};
@@ -27,7 +28,7 @@ impl super::Sqlite {
         query: &WakeUpQuery,
         relevant: Option<&[HandoffId]>,
     ) -> Result<WakeUpFacts, StoreError> {
-        self.read(wait, |connection| {
+        self.read(Op::WakeUp, wait, |connection| {
             let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
                 return Ok(WakeUpFacts::default());
             };

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::store::measure::{Op, Refusal};
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::{Group, Task, Work};
 use crate::store::sqlite::mover::Mover;
@@ -48,7 +49,7 @@ impl Writer {
         mover: Option<Mover>,
     ) -> std::io::Result<Self> {
         let published = group.published();
-        published.note_usable(true);
+        published.note_writable(true);
         if let Err(error) = group.refresh() {
             tracing::error!(%error, "the counts could not be read");
         }
@@ -72,16 +73,17 @@ impl Writer {
     /// The queue is full, or the writer has stopped.
     pub(super) fn submit<T: Send + 'static>(
         &self,
+        op: Op,
         bytes: usize,
         work: impl FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Pending<T>, StoreError> {
+        let published = &self.published;
         let queue = lock(&self.queue)
             .clone()
-            .ok_or_else(|| StoreError::Unavailable("the writer has stopped".into()))?;
-        let published = &self.published;
+            .ok_or_else(|| self.refuse(Refusal::Stopped))?;
         if published.bytes.fetch_add(bytes, Ordering::AcqRel) > QUEUE_BYTES {
             published.bytes.fetch_sub(bytes, Ordering::AcqRel);
-            return Err(StoreError::Overloaded);
+            return Err(self.refuse(Refusal::BytesFull));
         }
         published.depth.fetch_add(1, Ordering::Relaxed);
         let (reply, receiver) = oneshot::channel();
@@ -90,6 +92,8 @@ impl Writer {
             answer: None,
             reply,
             bytes,
+            op,
+            queued: Instant::now(),
         });
         queue
             .try_send(task)
@@ -97,13 +101,20 @@ impl Writer {
             .map_err(|error| {
                 published.bytes.fetch_sub(bytes, Ordering::AcqRel);
                 published.depth.fetch_sub(1, Ordering::Relaxed);
-                match error {
-                    TrySendError::Full(_) => StoreError::Overloaded,
-                    TrySendError::Disconnected(_) => {
-                        StoreError::Unavailable("the writer has stopped".into())
-                    }
-                }
+                self.refuse(match error {
+                    TrySendError::Full(_) => Refusal::QueueFull,
+                    TrySendError::Disconnected(_) => Refusal::Stopped,
+                })
             })
+    }
+
+    /// Counts a write that is not taken in, and says why.
+    fn refuse(&self, why: Refusal) -> StoreError {
+        self.published.measured.note_refusal(why);
+        match why {
+            Refusal::QueueFull | Refusal::BytesFull => StoreError::Overloaded,
+            Refusal::Stopped => StoreError::Unavailable("the writer has stopped".into()),
+        }
     }
 
     /// What the thread tells.
@@ -136,7 +147,7 @@ fn serve(mut group: Group, tasks: &Receiver<Box<dyn Task>>, mut checkpointer: Ch
             Ok(first) => {
                 let erased = group.run(leave(first), || tasks.try_recv().ok().map(leave));
                 checkpointer.after_group(group.connection(), erased);
-                if !published.usable() && checked.elapsed() >= IDLE_TICK {
+                if !published.writable() && checked.elapsed() >= IDLE_TICK {
                     look_whether_it_passed(&mut group, &mut checkpointer, &mut checked);
                 }
             }
@@ -145,7 +156,7 @@ fn serve(mut group: Group, tasks: &Receiver<Box<dyn Task>>, mut checkpointer: Ch
         }
     }
     if published.recalls_wait() {
-        group.run_one(|_| Ok(()));
+        group.run_one(Op::Probe, |_| Ok(()));
     }
     checkpointer.at_end(group.connection());
 }
@@ -153,11 +164,11 @@ fn serve(mut group: Group, tasks: &Receiver<Box<dyn Task>>, mut checkpointer: Ch
 fn idle(group: &mut Group, checkpointer: &mut Checkpointer, checked: &mut Instant) {
     if group.published().recalls_wait() {
         // An empty group writes the counts that wait.
-        group.run_one(|_| Ok(()));
+        group.run_one(Op::Probe, |_| Ok(()));
     } else if let Err(error) = group.refresh() {
         tracing::error!(%error, "the counts could not be read");
     }
-    if !group.published().usable() {
+    if !group.published().writable() {
         look_whether_it_passed(group, checkpointer, checked);
     } else if checked.elapsed() >= SELF_CHECK_EVERY {
         *checked = Instant::now();
@@ -165,7 +176,7 @@ fn idle(group: &mut Group, checkpointer: &mut Checkpointer, checked: &mut Instan
         if let Err(failure) = &check {
             tracing::error!(%failure, "the self-check of the store failed");
         }
-        group.published().note_usable(check.is_ok());
+        group.published().note_writable(check.is_ok());
     }
     checkpointer.when_idle(group.connection());
 }
@@ -179,13 +190,14 @@ fn look_whether_it_passed(
 ) {
     *checked = Instant::now();
     let passed = group.prove() && checkpointer.pass_on(group.connection());
-    group.published().note_usable(passed);
+    group.published().note_writable(passed);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::sqlite::group::MAX_GROUP;
+    use crate::store::sqlite::measured::Searched;
     use crate::store::sqlite::testing;
 
     #[test]
@@ -195,14 +207,14 @@ mod tests {
             Writer::start(testing::group(&dir), dir.path().join("m.db-wal"), None).unwrap();
         let (release, blocked) = std::sync::mpsc::channel::<()>();
         let first = writer
-            .submit(0, move |_| {
+            .submit(Op::Probe, 0, move |_| {
                 blocked.recv().unwrap();
                 Ok(())
             })
             .unwrap();
         let mut accepted = Vec::new();
         let refused = loop {
-            match writer.submit(0, |_| Ok(())) {
+            match writer.submit(Op::Probe, 0, |_| Ok(())) {
                 Ok(pending) => accepted.push(pending),
                 Err(error) => break error,
             }
@@ -215,7 +227,12 @@ mod tests {
             .into_iter()
             .for_each(|pending| pending.wait().unwrap());
         assert_eq!(writer.published().depth(), 0);
+        let refused = writer
+            .published()
+            .measured
+            .read(dir.path(), (0, 0), &Searched::default());
+        assert_eq!(refused.refused.first(), Some(&(Refusal::QueueFull, 1)));
         writer.stop();
-        assert!(writer.submit(0, |_| Ok(())).is_err());
+        assert!(writer.submit(Op::Probe, 0, |_| Ok(())).is_err());
     }
 }

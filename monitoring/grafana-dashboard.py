@@ -115,7 +115,7 @@ def health():
               width=4, height=4, steps=[(2, YELLOW), (5, RED)], decimals=0, graph="none", runbook="AgentMemoryCrashLooping"),
         panel(3, "stat", "Version", "Which version runs; more than one while an upgrade goes on.", "short",
               [target(f"count by (version) (agent_memory_build_info{sel()})", "{{version}}")],
-              width=4, height=4, base=BLUE, graph="none"),
+              width=4, height=4, base=BLUE, steps=[(100, YELLOW)], graph="none"),
     ]
 
 
@@ -123,9 +123,9 @@ def traffic():
     requests = "agent_memory_http_requests_total"
     return [
         panel(10, "timeseries", "Requests by route", "Requests a second, without health checks and scrapes.", "reqps",
-              [target(f"sum by (path) (rate({requests}{sel(API)}[$__rate_interval])) > 0", "{{path}}")], width=12),
+              [target(f"sum by (path) (rate({requests}{sel(API)}[$__rate_interval])) > 0", "{{path}}")], width=12, steps=[(500, YELLOW)]),
         panel(11, "timeseries", "Requests by status", "Answers a second by status; 408 and 503 are overload, 5xx count against the budget.", "reqps",
-              [target(f"sum by (status) (rate({requests}{sel(API)}[$__rate_interval])) > 0", "{{status}}")], width=12, stack=True),
+              [target(f"sum by (status) (rate({requests}{sel(API)}[$__rate_interval])) > 0", "{{status}}")], width=12, stack=True, steps=[(500, YELLOW)]),
         panel(12, "timeseries", "Share of errors", "Answers of 5xx among all, over five minutes; the objective is 0.1 % over a month.", "percentunit",
               [target(f"agent_memory:http_errors:rate5m{sel()} / (agent_memory:http_requests:rate5m{sel()} > 0)")],
               min=0, steps=[(0.0144, YELLOW), (0.05, RED)], runbook="HighErrorRate"),

@@ -39,6 +39,7 @@ class Live:
 
     def run(self):
         with self.server, self.sink:
+            self.started = time.time()
             self.alertmanager = Alertmanager(self.folder / "alertmanager", self.sink.url, self.factor)
             with self.alertmanager:
                 self.hasty = Prometheus(self.folder / "hasty", self.server.port, self.alertmanager.port, self.factor)
@@ -60,10 +61,11 @@ class Live:
             self.check("Prometheus has loaded exactly the shipped rules", self.rules_loaded)
             self.check("every query of the guide gives a number", self.guide_queries)
             self.lint("under load")
-            self.check("the watchdog arrives where a dead man's switch would be", lambda: self.arrives("AgentMemoryWatchdog", "firing", began - 60, "/deadman"))
+            self.check("the watchdog arrives where a dead man's switch would be", lambda: self.arrives("AgentMemoryWatchdog", "firing", self.started, "/deadman"))
             self.check("nothing else fires on a healthy server", lambda: self.silence(began))
             self.check("the container's health check passes", lambda: self.container_health(True))
             self.recording = Recording(self.hasty, began, self.factor)
+            self.recording.calm(time.time(), after_errors=False)
             self.too_many_readers()
             self.killed()
             self.file_gone()
@@ -153,7 +155,7 @@ class Live:
         for name in names:
             self.check(f"{name} is resolved afterwards", lambda name=name: self.arrives(name, "resolved", until))
         self.recording.fault(began, until, names)
-        self.recording.calm(time.time())
+        self.recording.calm(time.time(), after_errors=True)
 
     def crowd_seconds(self):
         return max(CROWD_S, math.ceil(480 / self.factor))
@@ -171,7 +173,7 @@ class Live:
         self.server.start()
         self.check("and is resolved after a restart", lambda: self.arrives("AgentMemoryDown", "resolved", until))
         self.recording.fault(began, until, ("AgentMemoryDown",))
-        self.recording.calm(time.time())
+        self.recording.calm(time.time(), after_errors=True)
 
     def file_gone(self):
         """The file is moved away: the process lives and answers, and every write is refused."""

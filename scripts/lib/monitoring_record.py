@@ -13,6 +13,7 @@ import monitoring_static as static
 
 # Ages would be stretched as well, and buckets are many.
 LEFT_OUT = re.compile(r"_timestamp_seconds$|_bucket$")
+BUDGET = "AgentMemoryErrorBudgetFastBurn"
 GROUPS = [group["name"] for group in source.rule_groups()]
 
 
@@ -26,9 +27,9 @@ class Recording:
         for name in names:
             self.probes += [(began, name, 0), (fired, name, 1)]
 
-    def calm(self, at):
-        """Nothing fires but the watchdog."""
-        self.probes.append((at, None, 0))
+    def calm(self, at, after_errors):
+        """Nothing fires but the watchdog and, after a crowd was turned away, the budget that looks back for hours."""
+        self.probes += [(at, None, 0), (at, BUDGET, int(after_errors))]
 
     def place(self, at):
         return f"{round((at - self.start) * self.factor)}s"
@@ -53,7 +54,7 @@ class Recording:
             given.append({"series": f"{name}{{{inside}}}", "values": compressed(by_second, length)})
         probes = []
         for at, name, count in self.probes:
-            which = f'alertname="{name}"' if name else 'alertname!="AgentMemoryWatchdog"'
+            which = f'alertname="{name}"' if name else f'alertname!~"AgentMemoryWatchdog|{BUDGET}"'
             probes.append({
                 "expr": f'count(ALERTS{{alertstate="firing",{which}}})',
                 "eval_time": self.place(at),

@@ -15,6 +15,8 @@ CASES = ROOT / "tests" / "monitoring"
 
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 
+CONTINUED = re.compile(r"\s|[-+*/)<>=]|(and|or|unless)\b")
+
 
 def rule_groups():
     return [group for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"]]
@@ -52,15 +54,18 @@ def guide_blocks(kind):
 
 
 def guide_queries():
-    """Every query of the guide. In its blocks a query ends at an empty line or a comment."""
+    """Every query of the guide. In its blocks each line is one, unless it goes on with an operator or an indent."""
     for line, block in guide_blocks("promql"):
-        query = []
-        for text in [*block.splitlines(), ""]:
-            if text.strip() and not text.strip().startswith("#"):
-                query.append(text)
-            elif query:
-                yield f"the guide, block at line {line}", "\n".join(query)
-                query = []
+        queries = []
+        for text in block.splitlines():
+            if not text.strip() or text.startswith("#"):
+                continue
+            if queries and CONTINUED.match(text):
+                queries[-1] += "\n" + text
+            else:
+                queries.append(text)
+        for query in queries:
+            yield f"the guide, block at line {line}", query
 
 
 def resolved(expression, job="agent-memory", instance=".+", interval="1m"):

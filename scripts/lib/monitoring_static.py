@@ -153,7 +153,7 @@ def panel_faults(panel):
         yield "a fixed data source"
     if not defaults.get("unit"):
         yield "no unit"
-    if len(defaults["thresholds"]["steps"]) < 2 and panel["id"] not in (3,):
+    if len(defaults["thresholds"]["steps"]) < 2:
         yield "no threshold"
     if not panel["targets"]:
         yield "no targets"

@@ -31,8 +31,9 @@ use crate::config::Config;
 use crate::exec::Exec;
 use crate::http::{self, Bounds, Door, Hosts, Room, State, Wire};
 use crate::jobs::Jobs;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, count_panics};
 use crate::service::{Limits, Services};
+use crate::store::sqlite::engine_version;
 use crate::store::{OpenError, Options, Store};
 
 /// How long requests in flight get to finish when the server stops. With the writer's queue that stays below 10 s.
@@ -73,8 +74,9 @@ pub fn run(
     let limits = Limits {
         max_artifact_bytes: config.max_artifact_bytes,
     };
+    count_panics();
     let services = open(&config.store, clock, limits)?;
-    let metrics = Arc::new(Metrics::new(http::ROUTES)?);
+    let metrics = Arc::new(Metrics::new(http::ROUTES, engine_version())?);
     let state = Data::new(State {
         exec: Exec::new(
             services.clone(),
@@ -129,6 +131,10 @@ async fn listen(
         .disable_signals();
     let ending = server.graceful_shutdown_signal();
     let server = server.listen("http", listener, move || {
+        // Once a worker, on its thread.
+        drop(actix_web::rt::spawn(
+            Arc::clone(&state.metrics).watch_worker(),
+        ));
         connection(&state, Arc::clone(&door), ending.clone())
     })?;
     let server = server.run();

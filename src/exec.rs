@@ -40,6 +40,7 @@ pub struct Exec {
     waiting: Services,
     now: Services,
     permits: Arc<Semaphore>,
+    most: usize,
     queued: Arc<AtomicUsize>,
     streams: Arc<Semaphore>,
     deadline: Duration,
@@ -54,6 +55,7 @@ impl Exec {
             now: services.without_waiting(),
             waiting: services,
             permits: Arc::new(Semaphore::new(permits)),
+            most: permits,
             queued: Arc::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             deadline,
@@ -68,6 +70,12 @@ impl Exec {
     /// How many calls queue to be admitted.
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
+    }
+
+    /// How many calls are admitted to the blocking pool, and how many can be at once.
+    pub fn admitted(&self) -> (usize, usize) {
+        let busy = self.most.saturating_sub(self.permits.available_permits());
+        (busy, self.most)
     }
 
     /// A read of some microseconds.

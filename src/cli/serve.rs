@@ -8,11 +8,14 @@ use std::sync::Mutex;
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, Global, Log, LogFormat, ServeArgs};
 use crate::fault;
+use crate::metrics::Lines;
 
 pub(super) fn run(global: &Global, args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::new(global, args)?;
@@ -44,8 +47,11 @@ fn start_log(log: &Log) -> anyhow::Result<()> {
         .with_ansi(false)
         .with_target(false);
     match log.format {
-        LogFormat::Text => subscriber.init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+        LogFormat::Text => subscriber.finish().with(Lines).init(),
+        LogFormat::Json => {
+            let subscriber = subscriber.json().flatten_event(true);
+            subscriber.finish().with(Lines).init();
+        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! **Invariant:** the bytes and their number are those of the body that it was given.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -13,6 +14,7 @@ use actix_web::web::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::connection::Answering;
+use crate::metrics::Metrics;
 
 /// Bytes handed over at once; actix sends when it has this many.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -23,6 +25,8 @@ pub(super) struct Answer {
     content: Content,
     _answering: Option<Answering>,
     _room: Option<OwnedSemaphorePermit>,
+    given: u64,
+    metrics: Arc<Metrics>,
 }
 
 enum Content {
@@ -35,6 +39,7 @@ impl Answer {
         body: BoxBody,
         answering: Option<Answering>,
         room: Option<OwnedSemaphorePermit>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let size = body.size();
         Self {
@@ -44,6 +49,8 @@ impl Answer {
                 .map_or_else(Content::Parts, Content::Whole),
             _answering: answering,
             _room: room,
+            given: 0,
+            metrics,
         }
     }
 }
@@ -59,13 +66,24 @@ impl MessageBody for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        match &mut self.content {
+        let next = match &mut self.content {
             Content::Parts(body) => Pin::new(body).poll_next(cx),
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => {
                 let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
                 Poll::Ready(Some(Ok(piece)))
             }
+        };
+        if let Poll::Ready(Some(Ok(piece))) = &next {
+            self.given += u64::try_from(piece.len()).unwrap_or(0);
         }
+        next
+    }
+}
+
+impl Drop for Answer {
+    /// However far it came: a client may leave in the middle.
+    fn drop(&mut self) {
+        self.metrics.response_had(self.given);
     }
 }

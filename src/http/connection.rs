@@ -398,7 +398,10 @@ fn spell(problem: &Problem, metrics: &Metrics) -> Vec<u8> {
     let response: HttpResponse = problem.render(&request_id);
     let status = response.status();
     metrics.request_begins();
-    metrics.request_ends(Answered {
+    if let Some(why) = problem.refusal() {
+        metrics.request_refused(why);
+    }
+    metrics.request_ends(&Answered {
         pattern: None,
         method: "OTHER",
         status: status.as_u16(),

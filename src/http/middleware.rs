@@ -3,17 +3,26 @@
 //!
 //! **Invariant:** whatever happens inside, a request is counted exactly once and its answer carries its id.
 
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use actix_web::Error as ActixError;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::PayloadError;
+use actix_web::http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::Data;
+use actix_web::web::{Bytes, Data};
+use actix_web::{Error as ActixError, HttpMessage as _, HttpResponse, ResponseError};
+use futures_core::Stream;
 
 use crate::http::State;
 use crate::http::answer::Answer;
@@ -39,17 +48,37 @@ pub async fn observe(
     let answering = request.conn_data::<Rc<Course>>().map(Course::begin);
     let request_id = request_id(&request);
     let method = request.method().clone();
-    let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    let pattern = request.match_pattern();
+    let (request, sent) = Sent::watch(request);
     // The request itself must not be kept: actix wants the only handle to it.
     let mut response = match state.options.hosts.check(request.request()) {
-        Ok(()) => next.call(request).await?.map_into_boxed_body(),
-        Err(problem) => request.into_response(problem.render(&request_id)),
+        Ok(()) => match unless_it_panics(next.call(request)).await {
+            Ok(outcome) => outcome?.map_into_boxed_body(),
+            Err(Panic) => {
+                answering.iter().for_each(Answering::is_last);
+                let fault = Fault::new(request_id);
+                counting.end(&Answered {
+                    pattern: pattern.as_deref(),
+                    method: method.as_str(),
+                    status: fault.status_code().as_u16(),
+                    took: begun.elapsed(),
+                    request_id: &fault.request_id,
+                });
+                state.metrics.request_had(sent.bytes());
+                state.metrics.response_had(fault.body_bytes());
+                return Err(fault.into());
+            }
+        },
+        Err(problem) => {
+            note(&problem, &state.metrics);
+            request.into_response(problem.render(&request_id))
+        }
     };
     if is_bare_failure(&response) {
-        response = in_words(response, &request_id);
+        response = in_words(response, &state.metrics, &request_id);
     }
     // A body that was to come in chunks has an end only if it was read.
-    let is_unread = is_chunked && response.status().is_client_error();
+    let is_unread = sent.in_chunks() && response.status().is_client_error();
     if is_unread || response.status() == StatusCode::REQUEST_TIMEOUT {
         let head = response.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
@@ -60,14 +89,14 @@ pub async fn observe(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let status = response.status().as_u16();
-    let pattern = response.request().match_pattern();
-    counting.end(Answered {
+    counting.end(&Answered {
         pattern: pattern.as_deref(),
         method: method.as_str(),
         status,
         took: begun.elapsed(),
         request_id: &request_id,
     });
+    state.metrics.request_had(sent.bytes());
     tracing::debug!(request_id, %method, path = pattern.as_deref().unwrap_or("unmatched"), status,
         duration_ms = begun.elapsed().as_secs_f64() * 1e3, "answered");
     Ok(response)
@@ -87,25 +116,44 @@ fn with_room(
     let (response, room) = match room {
         Ok(room) => (response, room),
         Err(error) => {
-            let refusal = Problem::from(error).render(request_id);
-            (response.into_response(refusal), None)
+            let problem = Problem::from(error);
+            note(&problem, &state.metrics);
+            (response.into_response(problem.render(request_id)), None)
         }
     };
-    response.map_body(|_, body| BoxBody::new(Answer::new(body, answering, room)))
+    let metrics = Arc::clone(&state.metrics);
+    response.map_body(|_, body| BoxBody::new(Answer::new(body, answering, room, metrics)))
 }
 
 /// The failure as a problem.
-fn in_words(response: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
+fn in_words(
+    response: ServiceResponse<BoxBody>,
+    metrics: &Metrics,
+    request_id: &str,
+) -> ServiceResponse<BoxBody> {
     let problem = response
         .response()
         .error()
         .and_then(|error| error.as_error::<Problem>());
-    let mut rendered = match problem {
-        Some(problem) => problem.render(request_id),
-        None => of_status(response.status()).render(request_id),
+    let bare;
+    let problem = match problem {
+        Some(problem) => problem,
+        None => {
+            bare = of_status(response.status());
+            &bare
+        }
     };
+    note(problem, metrics);
+    let mut rendered = problem.render(request_id);
     keep_allow(response.headers(), &mut rendered);
     response.into_response(rendered)
+}
+
+/// Counts a problem that is a refusal.
+fn note(problem: &Problem, metrics: &Metrics) {
+    if let Some(why) = problem.refusal() {
+        metrics.request_refused(why);
+    }
 }
 
 /// A failure that no handler has put into words: one that actix made, or a `Problem` that still wants rendering.
@@ -148,7 +196,7 @@ impl Counting {
         }
     }
 
-    fn end(mut self, answered: Answered<'_>) {
+    fn end(mut self, answered: &Answered<'_>) {
         if let Some(metrics) = self.metrics.take() {
             metrics.request_ends(answered);
         }
@@ -160,5 +208,120 @@ impl Drop for Counting {
         if let Some(metrics) = self.metrics.take() {
             metrics.request_abandoned();
         }
+    }
+}
+
+/// How much of a request's body there is.
+enum Sent {
+    /// As much as it said.
+    Whole(u64),
+    /// As much as was read so far.
+    InChunks(Rc<Cell<u64>>),
+}
+
+impl Sent {
+    /// Watches a body that does not say how long it is; the others cost nothing.
+    fn watch(mut request: ServiceRequest) -> (ServiceRequest, Self) {
+        if !request.headers().contains_key(TRANSFER_ENCODING) {
+            let length = request.headers().get(CONTENT_LENGTH);
+            let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+            return (request, Self::Whole(length.unwrap_or(0)));
+        }
+        let bytes = Rc::new(Cell::new(0));
+        let payload = Watched {
+            payload: request.take_payload(),
+            bytes: Rc::clone(&bytes),
+        };
+        request.set_payload(Payload::Stream {
+            payload: Box::pin(payload),
+        });
+        (request, Self::InChunks(bytes))
+    }
+
+    fn in_chunks(&self) -> bool {
+        matches!(self, Self::InChunks(_))
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => *bytes,
+            Self::InChunks(bytes) => bytes.get(),
+        }
+    }
+}
+
+/// A body whose octets are counted as they come.
+struct Watched {
+    payload: Payload,
+    bytes: Rc<Cell<u64>>,
+}
+
+impl Stream for Watched {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = Pin::new(&mut self.payload).poll_next(cx);
+        if let Poll::Ready(Some(Ok(piece))) = &next {
+            let bytes = self.bytes.get() + u64::try_from(piece.len()).unwrap_or(0);
+            self.bytes.set(bytes);
+        }
+        next
+    }
+}
+
+/// A handler panicked.
+struct Panic;
+
+/// What the future comes to, unless it panics: then it is dropped, and the connection's task lives on to say so.
+async fn unless_it_panics<T>(future: impl Future<Output = T>) -> Result<T, Panic> {
+    let mut future = pin!(future);
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(Err(Panic)),
+        },
+    )
+    .await
+}
+
+/// The answer to a request that is gone with the handler that panicked, so that actix has to render it.
+#[derive(Debug)]
+struct Fault {
+    request_id: String,
+}
+
+impl Fault {
+    fn new(request_id: String) -> Self {
+        Self { request_id }
+    }
+
+    fn body_bytes(&self) -> u64 {
+        match self.error_response().body().size() {
+            BodySize::Sized(bytes) => bytes,
+            BodySize::None | BodySize::Stream => 0,
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Problem::Panicked.fmt(f)
+    }
+}
+
+impl ResponseError for Fault {
+    fn status_code(&self) -> StatusCode {
+        Problem::Panicked.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = Problem::Panicked.render(&self.request_id);
+        if let Ok(value) = HeaderValue::from_str(&self.request_id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        let head = response.head_mut();
+        head.set_connection_type(ConnectionType::Close);
+        response
     }
 }

@@ -33,6 +33,7 @@ mod recall;
 mod reflection;
 mod request;
 mod room;
+mod scrape;
 mod session;
 mod wake_up;
 

@@ -26,7 +26,8 @@ mod query;
 mod schema;
 
 pub(super) use operation::{
-    Operation, Tag, delete, get, json, lines, markdown, page_of, patch, post, text, tree,
+    Operation, Tag, delete, get, json, lines, markdown, open_metrics, page_of, patch, post, text,
+    tree,
 };
 pub(super) use query::{
     CHANNEL, CURSOR, LIMIT, ORDER, PROJECT_ID, Query, SESSION_ID, SINCE, TENANT_ID, UNTIL,

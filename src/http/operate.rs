@@ -1,4 +1,4 @@
-//! Health in its four forms, and metrics.
+//! Health in its four forms; where the metrics are is said here, and what they are in [`crate::http::scrape`].
 //!
 //! `/health` and `/health/live` read what the writer last noted; `/health/ready` proves a write, at most once a second;
 //! `/health/detailed` also reads the file.
@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::domain::Timestamp;
 use crate::http::State;
-use crate::http::openapi::{Operation, Tag, get, json, text};
-use crate::metrics::{Format, Moment, process};
+use crate::http::openapi::{Operation, Tag, get, json, open_metrics, text};
+use crate::http::scrape::scrape;
+use crate::metrics::process;
 use crate::service::Error;
 use crate::store::FileFacts;
 
@@ -68,7 +69,11 @@ pub(super) fn operations() -> Vec<Operation> {
         "getMetrics",
         "The metrics for Prometheus.",
     )
-    .answers(200, "Text format 0.0.4.", vec![text()]);
+    .answers(
+        200,
+        "Text format 0.0.4, or `OpenMetrics` 1.0.0 for who asks for it; compressed for who can read it.",
+        vec![text(), open_metrics()],
+    );
     let alias = metrics.alias("/metrics", "getMetricsShort");
     vec![
         health.head("headHealth"),
@@ -253,32 +258,6 @@ async fn detailed(state: Data<State>) -> HttpResponse {
 }
 
 /// Calls that wait for a connection: those that hold a thread meanwhile, and those before them.
-fn waiting(state: &State, holding: u32) -> u32 {
+pub(super) fn waiting(state: &State, holding: u32) -> u32 {
     u32::try_from(state.exec.queued()).map_or(u32::MAX, |queued| queued.saturating_add(holding))
-}
-
-async fn scrape(state: Data<State>) -> HttpResponse {
-    let services = state.exec.services();
-    let health = services.health();
-    let (database, log) = services.file_bytes();
-    let format = Format::Text;
-    let moment = Moment {
-        now: services.now(),
-        up: health.usable && !health.damaged,
-        stats: &services.stats(),
-        pool: (
-            health.readers.total,
-            health.readers.idle,
-            waiting(&state, health.readers.waiting),
-        ),
-        queue: (health.queue_depth, health.queue_capacity),
-        engine_bytes: services.engine_bytes(),
-        file_bytes: (database, log),
-        log_frames: health.log_frames,
-    };
-    let body = state.metrics.render(&moment, format);
-    HttpResponse::Ok()
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .content_type(format.content_type())
-        .body(body)
 }

@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::domain::Invalid;
+use crate::metrics::Refusal;
 use crate::service::{Error, ImportCause, ImportFailure, ImportReport};
 
 /// Seconds after which a busy server is worth another try: a full queue drains in a fraction of one.
@@ -38,6 +39,9 @@ pub(super) enum Problem {
     /// actix refused it with this status before a handler saw it.
     #[error("the request was refused")]
     Refused(StatusCode),
+    /// The handler panicked; the hook has said why.
+    #[error("internal error")]
+    Panicked,
 }
 
 impl From<Invalid> for Problem {
@@ -173,6 +177,7 @@ impl Problem {
             Self::Route => (StatusCode::NOT_FOUND, "no_such_route"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Refused(status) => (*status, "refused"),
+            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
 
@@ -190,9 +195,45 @@ impl Problem {
                 ImportCause::Failed(_) => None,
             },
             Self::Service(Error::Invalid(invalid)) | Self::Unparsable(invalid) => Some(invalid),
-            Self::Service(_) | Self::Media(_) | Self::Route | Self::Method | Self::Refused(_) => {
-                None
-            }
+            Self::Service(_)
+            | Self::Media(_)
+            | Self::Route
+            | Self::Method
+            | Self::Refused(_)
+            | Self::Panicked => None,
+        }
+    }
+
+    /// Why it was refused, if not for what it says.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        let error = match self {
+            Self::Service(Error::Import(failure)) => match &failure.cause {
+                ImportCause::Failed(error) => &**error,
+                ImportCause::Unparsable(_) | ImportCause::Wrong(_) => return None,
+            },
+            Self::Service(error) => error,
+            Self::Refused(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::PAYLOAD_TOO_LARGE,
+            ) => return Some(Refusal::TooLarge),
+            Self::Refused(StatusCode::REQUEST_TIMEOUT) => return Some(Refusal::Timeout),
+            Self::Unparsable(_)
+            | Self::Media(_)
+            | Self::Route
+            | Self::Method
+            | Self::Panicked
+            | Self::Refused(_) => return None,
+        };
+        match error {
+            Error::TooLarge(_) => Some(Refusal::TooLarge),
+            Error::Timeout => Some(Refusal::Timeout),
+            Error::Forbidden(_) | Error::Unauthenticated => Some(Refusal::Forbidden),
+            Error::Overloaded => Some(Refusal::Overloaded),
+            Error::Unavailable(_) => Some(Refusal::Unavailable),
+            Error::Invalid(_)
+            | Error::NotFound(_)
+            | Error::Conflict(_)
+            | Error::Import(_)
+            | Error::Internal(_) => None,
         }
     }
 

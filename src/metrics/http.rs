@@ -214,9 +214,9 @@ impl Http {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn ends(&self, answered: Answered<'_>) {
+    pub(super) fn ends(&self, answered: &Answered<'_>) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let Some(route) = self.routes.get(self.route(&answered)) else {
+        let Some(route) = self.routes.get(self.route(answered)) else {
             return;
         };
         let known = route

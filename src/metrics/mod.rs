@@ -24,6 +24,7 @@
 //! **Invariant:** a metric's name stands in this module and nowhere else in the code.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus::Registry;
@@ -31,7 +32,9 @@ use prometheus::Registry;
 use crate::domain::{Stat, Timestamp};
 use crate::metrics::connections::Connections;
 use crate::metrics::encode::{Body, Kind};
-use crate::metrics::http::Http;
+use crate::metrics::http::{Http, Requests};
+use crate::metrics::process::{Process, Reading};
+use crate::metrics::runtime::{Runtime, Threads};
 
 mod connections;
 mod counter;
@@ -39,12 +42,15 @@ mod distribution;
 mod encode;
 mod facts;
 mod http;
+mod limit;
 pub mod process;
+mod runtime;
 mod store;
 
 pub use connections::Cut;
 pub use encode::Format;
 pub use http::{Answered, Refusal};
+pub use runtime::{Lines, count_panics};
 
 /// The path label of what matched no route.
 pub const UNMATCHED: &str = "unmatched";
@@ -79,28 +85,36 @@ pub struct Moment<'a> {
     pub file_bytes: (u64, u64),
     /// Pages in the log, and how many of them are in the file as well.
     pub log_frames: (u64, u64),
+    /// Calls admitted to the blocking pool, and most that are at once.
+    pub blocking: (usize, usize),
 }
 
 /// The series of one process.
 #[derive(Debug)]
 pub struct Metrics {
     started: Instant,
+    engine: &'static str,
     http: Http,
     connections: Connections,
+    process: Process,
+    runtime: Runtime,
 }
 
 impl Metrics {
-    /// The series of a server with these routes.
+    /// The series of a server with these routes over this version of the storage engine.
     ///
     /// # Errors
     /// A name or label is not valid or is there twice; a fault of this module.
-    pub fn new(routes: &[RouteLabel]) -> prometheus::Result<Self> {
+    pub fn new(routes: &[RouteLabel], engine: &'static str) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let started = Instant::now();
         Ok(Self {
             started,
+            engine,
             http: Http::new(routes, started, &registry)?,
             connections: Connections::default(),
+            process: Process::find(),
+            runtime: Runtime::new(started),
         })
     }
 
@@ -115,7 +129,7 @@ impl Metrics {
     }
 
     /// Counts a request that was answered.
-    pub fn request_ends(&self, answered: Answered<'_>) {
+    pub fn request_ends(&self, answered: &Answered<'_>) {
         self.http.ends(answered);
     }
 
@@ -154,54 +168,88 @@ impl Metrics {
         self.connections.cut(why);
     }
 
+    /// Watches the worker it runs on, until that ends.
+    pub async fn watch_worker(self: Arc<Self>) {
+        self.runtime.watch().await;
+    }
+
     /// The exposition.
     pub fn render(&self, moment: &Moment<'_>, format: Format) -> String {
+        let begun = Instant::now();
+        let (text, series) = self.freeze(moment).write(format);
+        self.runtime.note_scrape(begun.elapsed(), series);
+        text
+    }
+
+    fn freeze<'a>(&'a self, moment: &'a Moment<'a>) -> Frozen<'a> {
+        Frozen {
+            moment,
+            uptime: self.started.elapsed(),
+            engine: self.engine,
+            requests: self.http.freeze(),
+            connections: &self.connections,
+            process: self.process.read(),
+            threads: self.runtime.freeze(),
+        }
+    }
+}
+
+/// All there is to be said at one moment.
+#[derive(Debug)]
+struct Frozen<'a> {
+    moment: &'a Moment<'a>,
+    uptime: Duration,
+    engine: &'static str,
+    requests: Requests<'a>,
+    connections: &'a Connections,
+    process: Reading,
+    threads: Threads,
+}
+
+impl Frozen<'_> {
+    /// The exposition, and how many series there are in it.
+    fn write(&self, format: Format) -> (String, usize) {
+        let moment = self.moment;
         let mut body = Body::new(format);
-        self.system(&mut body, moment);
+        self.head(&mut body);
+        self.process.expose_memory(&mut body, moment.engine_bytes);
         store::expose(&mut body, moment);
         facts::expose(&mut body, moment.stats);
         let wall = Duration::from_millis(u64::try_from(moment.now.millis()).unwrap_or(0));
-        self.http.freeze().expose(&mut body, wall.as_secs_f64());
+        self.requests.expose(&mut body, wall.as_secs_f64());
         self.connections.expose(&mut body);
-        body.finish().0
+        self.threads.expose(&mut body, moment.blocking);
+        self.process.expose(&mut body);
+        body.finish()
     }
 
-    fn system(&self, body: &mut Body, moment: &Moment<'_>) {
+    fn head(&self, body: &mut Body) {
         body.one(
             "agent_memory_up",
             Kind::Gauge,
             "1 if the store passed its last self-check, 0 if it cannot be used or is damaged.",
-            moment.up,
+            self.moment.up,
         );
         body.one(
             "agent_memory_uptime_seconds",
             Kind::Gauge,
             "Time since the start.",
-            self.started.elapsed().as_secs_f64(),
+            self.uptime.as_secs_f64(),
         );
-        body.family(
-            "agent_memory_memory_bytes",
-            Kind::Gauge,
-            "Memory by what it is: heap_used and heap_total as the allocator says, external as the storage engine says, \
-             rss and rss_anon as the kernel says. They overlap; do not add them up.",
-        );
-        let memory = process::memory();
-        for (label, bytes) in [
-            ("heap_used", memory.heap_used),
-            ("heap_total", memory.heap_total),
-            ("rss", memory.rss),
-            ("rss_anon", memory.rss_anon),
-            ("external", moment.engine_bytes),
-        ] {
-            body.sample(&[("type", label)], bytes);
-        }
         body.family(
             "agent_memory_build_info",
             Kind::Gauge,
-            "1, with the version as a label.",
+            "1; the labels say what this was built from.",
         );
-        body.sample(&[("version", env!("CARGO_PKG_VERSION"))], true);
-        process::expose(body);
+        body.sample(
+            &[
+                ("version", env!("CARGO_PKG_VERSION")),
+                ("revision", env!("AGENT_MEMORY_REVISION")),
+                ("rustc", env!("AGENT_MEMORY_RUSTC")),
+                ("sqlite", self.engine),
+            ],
+            true,
+        );
     }
 }
 

@@ -29,6 +29,7 @@ fn text(metrics: &Metrics) -> String {
             engine_bytes: 7,
             file_bytes: (8, 9),
             log_frames: (6, 5),
+            blocking: (1, 8),
         },
         Format::Text,
     )
@@ -36,7 +37,7 @@ fn text(metrics: &Metrics) -> String {
 
 #[test]
 fn every_series_is_there_before_the_first_request() {
-    let metrics = Metrics::new(ROUTES).unwrap();
+    let metrics = Metrics::new(ROUTES, "3.0").unwrap();
     let text = text(&metrics);
     for series in [
         "agent_memory_up 1",
@@ -54,11 +55,11 @@ fn every_series_is_there_before_the_first_request() {
 
 #[test]
 fn random_paths_methods_and_statuses_add_no_series() {
-    let metrics = Metrics::new(ROUTES).unwrap();
+    let metrics = Metrics::new(ROUTES, "3.0").unwrap();
     let before = text(&metrics).lines().count();
     for index in 0..1000u16 {
         metrics.request_begins();
-        metrics.request_ends(Answered {
+        metrics.request_ends(&Answered {
             pattern: Some("/random"),
             method: &format!("M{index}"),
             status: index,

@@ -11,9 +11,10 @@ use std::time::Duration;
 use agent_memory::domain::context::{self, ContextFacts, ContextQuery};
 use agent_memory::domain::pack::Packer;
 use agent_memory::domain::recall::rank;
-use agent_memory::domain::{Channel, Stat, redact, terms, token};
+use agent_memory::domain::{Channel, Stat, Timestamp, redact, terms, token};
 use agent_memory::http::ROUTES;
-use agent_memory::metrics::{Metrics, Moment};
+use agent_memory::metrics::{Answered, Format, Metrics, Moment};
+use anyhow::Context as _;
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 mod samples;
@@ -51,14 +52,20 @@ fn main() -> anyhow::Result<()> {
 
 /// A whole scrape, every series of every route in it.
 fn metrics(criterion: &mut Criterion) -> anyhow::Result<()> {
-    let metrics = Metrics::new(ROUTES)?;
+    let metrics = Metrics::new(ROUTES, "3")?;
     for (route, millis) in ROUTES.iter().zip((1..).step_by(7)) {
         metrics.request_begins();
-        let took = Duration::from_millis(millis);
-        metrics.request_ends(Some(route.pattern), route.method, 200, took);
+        metrics.request_ends(&Answered {
+            pattern: Some(route.pattern),
+            method: route.method,
+            status: 200,
+            took: Duration::from_millis(millis),
+            request_id: "0198b5a7d1f27c3e9a4b5c6d7e8f9012",
+        });
     }
     let stats: BTreeMap<Stat, i64> = Stat::all().into_iter().zip(1_000..).collect();
     let moment = Moment {
+        now: Timestamp::from_millis(1_700_000_000_000),
         up: true,
         stats: &stats,
         pool: (4, 3, 0),
@@ -66,12 +73,28 @@ fn metrics(criterion: &mut Criterion) -> anyhow::Result<()> {
         engine_bytes: 10_000_000,
         file_bytes: (900_000_000, 16_000_000),
         log_frames: (4_000, 3_000),
+        blocking: (1, 16),
     };
-    let bytes = metrics.render(&moment).len();
     let mut group = criterion.benchmark_group("metrics");
-    group.throughput(Throughput::Bytes(u64::try_from(bytes)?));
-    group.bench_function(BenchmarkId::new("scrape", bytes), |bencher| {
-        bencher.iter(|| metrics.render(black_box(&moment)));
+    for (name, format) in [("text", Format::Text), ("openmetrics", Format::OpenMetrics)] {
+        let bytes = metrics.render(&moment, format).len();
+        group.throughput(Throughput::Bytes(u64::try_from(bytes)?));
+        group.bench_function(BenchmarkId::new(name, bytes), |bencher| {
+            bencher.iter(|| metrics.render(black_box(&moment), format));
+        });
+    }
+    let route = ROUTES.first().context("no route")?;
+    group.bench_function("request", |bencher| {
+        bencher.iter(|| {
+            metrics.request_begins();
+            metrics.request_ends(black_box(&Answered {
+                pattern: Some(route.pattern),
+                method: route.method,
+                status: 200,
+                took: Duration::from_micros(60),
+                request_id: "0198b5a7d1f27c3e9a4b5c6d7e8f9012",
+            }));
+        });
     });
     group.finish();
     Ok(())

@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "clock", "config", "domain", "fault", "service", "store",
+            "app", "clock", "config", "domain", "fault", "metrics", "service", "store",
         ],
     ),
     (

@@ -137,6 +137,14 @@ pub(in crate::http) fn text() -> Media {
     }
 }
 
+/// `OpenMetrics`.
+pub(in crate::http) fn open_metrics() -> Media {
+    Media {
+        kind: "application/openmetrics-text",
+        form: Form::Text,
+    }
+}
+
 /// What one route takes and answers.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Operation {

@@ -87,6 +87,11 @@ pub fn schema_version() -> i64 {
     schema::schema_version()
 }
 
+/// The version of the engine's library.
+pub fn engine_version() -> &'static str {
+    rusqlite::version()
+}
+
 /// An open file.
 #[derive(Debug)]
 pub struct Sqlite {

@@ -42,7 +42,7 @@ class Live:
             self.started = time.time()
             self.alertmanager = Alertmanager(self.folder / "alertmanager", self.sink.url, self.factor)
             with self.alertmanager:
-                self.hasty = Prometheus(self.folder / "hasty", self.server.port, self.alertmanager.port, self.factor)
+                self.hasty = Prometheus(self.folder / "hasty", self.server.port, self.alertmanager.port, self.factor, hurry=self.factor != 1)
                 self.shipped = Prometheus(self.folder / "shipped", self.server.port, free_port())
                 with self.hasty, self.shipped:
                     self.stages()

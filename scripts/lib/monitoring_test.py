@@ -8,6 +8,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+import monitoring_panels  # noqa: E402
 import server  # noqa: E402
 from monitoring_live import Live  # noqa: E402
 
@@ -19,6 +20,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/test-monitoring", description="The monitoring files on a real Prometheus and Alertmanager.")
     parser.add_argument("--full", action="store_true", help="alerts at the pace they are shipped with; about 25 minutes")
     parser.add_argument("--record", action="store_true", help="keep the recorded series as tests/monitoring/recorded_test.yml")
+    parser.add_argument("--panels", action="store_true", help="take pictures of the dashboard instead; needs node, npm and chromium")
     asked = parser.parse_args()
     started = time.monotonic()
 
@@ -26,6 +28,11 @@ def main():
         print(f"[{time.monotonic() - started:5.1f} s] {text}", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="agent-memory-monitoring-") as folder:
+        if asked.panels:
+            faults = monitoring_panels.draw(server.build(), folder, say)
+            for fault in faults:
+                print(f"    FAULT: {fault}")
+            return 1 if faults else 0
         live = Live(server.build(), folder, 1 if asked.full else FACTOR, say)
         faults = live.run()
         if asked.record and not faults:

@@ -39,8 +39,7 @@ pub(super) async fn scrape(state: Data<State>, request: HttpRequest) -> HttpResp
         ),
         queue: (health.queue_depth, health.queue_capacity),
         engine_bytes: services.engine_bytes(),
-        file_bytes: services.file_bytes(),
-        log_frames: health.log_frames,
+        measures: &services.measures(),
         blocking: state.exec.admitted(),
     };
     let body = state.metrics.render(&moment, format);

@@ -35,6 +35,7 @@ use crate::metrics::encode::{Body, Kind};
 use crate::metrics::http::{Http, Requests};
 use crate::metrics::process::{Process, Reading};
 use crate::metrics::runtime::{Runtime, Threads};
+use crate::store::measure::Measures;
 
 mod connections;
 mod counter;
@@ -81,12 +82,10 @@ pub struct Moment<'a> {
     pub queue: (usize, usize),
     /// Bytes the storage engine has allocated.
     pub engine_bytes: u64,
-    /// Octets of the file, and of its log.
-    pub file_bytes: (u64, u64),
-    /// Pages in the log, and how many of them are in the file as well.
-    pub log_frames: (u64, u64),
     /// Calls admitted to the blocking pool, and most that are at once.
     pub blocking: (usize, usize),
+    /// What the store has measured of itself.
+    pub measures: &'a Measures,
 }
 
 /// The series of one process.

@@ -27,9 +27,8 @@ fn text(metrics: &Metrics) -> String {
             pool: (4, 3, 0),
             queue: (0, 9),
             engine_bytes: 7,
-            file_bytes: (8, 9),
-            log_frames: (6, 5),
             blocking: (1, 8),
+            measures: &Measures::default(),
         },
         Format::Text,
     )

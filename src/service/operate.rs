@@ -53,11 +53,6 @@ impl Services {
         Ok(self.store.fresh_stats(self.wait)?)
     }
 
-    /// Octets of the file and of its log; asks the file system alone.
-    pub fn file_bytes(&self) -> (u64, u64) {
-        self.store.file_bytes()
-    }
-
     /// Bytes the engine has allocated outside of our allocator.
     pub fn engine_bytes(&self) -> u64 {
         self.store.engine_bytes()

@@ -170,9 +170,9 @@ fn get(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
-/// What the pages kept in memory by connections of one role did and are.
+/// What the engine counted on the connections of one role: the pages they keep in memory, and their statements.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CacheFacts {
+pub struct ConnectionFacts {
     /// Pages that were there when they were needed.
     pub hits: u64,
     /// Pages that were not.
@@ -181,8 +181,12 @@ pub struct CacheFacts {
     pub writes: u64,
     /// Pages written before their transaction was over, to make room.
     pub spills: u64,
-    /// Bytes.
+    /// Bytes they are kept in.
     pub bytes: u64,
+    /// Rows looked at one after the other for want of an index.
+    pub scan_steps: u64,
+    /// Sorts for want of one.
+    pub sorts: u64,
 }
 
 /// What the sampler saw last.
@@ -213,10 +217,6 @@ pub struct Sampled {
 pub struct Measures {
     /// Units of work: how long each ran on its connection.
     pub work: Vec<(Op, Distribution)>,
-    /// Steps of table scans, by what made them.
-    pub scan_steps: Vec<(Op, u64)>,
-    /// Sorts that no index made needless.
-    pub sorts: Vec<(Op, u64)>,
     /// How long reads waited for a connection.
     pub pool_wait: Distribution,
     /// Reads that got none in time.
@@ -251,8 +251,8 @@ pub struct Measures {
     pub errors: Vec<(ErrorCode, u64)>,
     /// How often the engine found the file locked and tried again, and how long it slept for that.
     pub busy: (u64, Duration),
-    /// Pages kept in memory, by the role of the connections.
-    pub caches: Vec<(&'static str, CacheFacts)>,
+    /// What the engine counted on its connections, by their role.
+    pub connections: Vec<(&'static str, ConnectionFacts)>,
     /// Whether the log of a process that did not end in order was found at the start.
     pub dirty_start: bool,
     /// How long searches took, those of context bundles among them.
@@ -261,6 +261,43 @@ pub struct Measures {
     pub search_answers: Distribution,
     /// What the sampler saw last.
     pub sampled: Sampled,
+}
+
+impl Default for Measures {
+    /// What a store has measured that has done nothing.
+    fn default() -> Self {
+        let none = |scale| Histogram::new(scale).read();
+        Self {
+            work: Op::ALL.iter().map(|op| (*op, none(&WORK))).collect(),
+            pool_wait: none(&WAIT),
+            pool_timeouts: 0,
+            oldest_read: Duration::ZERO,
+            pool_max: 0,
+            queue_wait: none(&WAIT),
+            batch_units: none(&UNITS),
+            batches: Counters::new::<Batch>().read(),
+            refused: Counters::new::<Refusal>().read(),
+            last_write: Timestamp::default(),
+            commit: none(&WORK),
+            checkpoints: Move::ALL
+                .iter()
+                .map(|kind| (*kind, Counters::new::<Ended>().read()))
+                .collect(),
+            checkpoint_time: Move::ALL.iter().map(|kind| (*kind, none(&WORK))).collect(),
+            last_checkpoint: Timestamp::default(),
+            log_frames: (0, 0),
+            file_bytes: [("db", 0), ("wal", 0), ("shm", 0)],
+            errors: Counters::new::<ErrorCode>().read(),
+            busy: (0, Duration::ZERO),
+            connections: ["reader", "writer"]
+                .map(|role| (role, ConnectionFacts::default()))
+                .to_vec(),
+            dirty_start: false,
+            search_time: none(&WORK),
+            search_answers: none(&ANSWERS),
+            sampled: Sampled::default(),
+        }
+    }
 }
 
 #[cfg(test)]

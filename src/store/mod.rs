@@ -450,12 +450,6 @@ impl Store {
         engine.measures()
     }
 
-    /// Octets of the file and of its log, by their names.
-    pub fn file_bytes(&self) -> (u64, u64) {
-        let Self::Sqlite(engine) = self;
-        engine.file_bytes()
-    }
-
     /// Bytes that the engine has allocated outside of our allocator.
     pub fn engine_bytes(&self) -> u64 {
         let Self::Sqlite(engine) = self;

@@ -14,6 +14,7 @@ use agent_memory::domain::recall::rank;
 use agent_memory::domain::{Channel, Stat, Timestamp, redact, terms, token};
 use agent_memory::http::ROUTES;
 use agent_memory::metrics::{Answered, Format, Metrics, Moment};
+use agent_memory::store::measure::Measures;
 use anyhow::Context as _;
 use criterion::{BenchmarkId, Criterion, Throughput};
 
@@ -71,9 +72,8 @@ fn metrics(criterion: &mut Criterion) -> anyhow::Result<()> {
         pool: (4, 3, 0),
         queue: (1, 1024),
         engine_bytes: 10_000_000,
-        file_bytes: (900_000_000, 16_000_000),
-        log_frames: (4_000, 3_000),
         blocking: (1, 16),
+        measures: &Measures::default(),
     };
     let mut group = criterion.benchmark_group("metrics");
     for (name, format) in [("text", Format::Text), ("openmetrics", Format::OpenMetrics)] {

@@ -29,6 +29,7 @@ mod disk;
 #[cfg(target_os = "linux")]
 mod durable;
 mod kill;
+mod lifetime;
 #[cfg(target_os = "linux")]
 mod machine;
 mod place;

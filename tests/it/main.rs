@@ -55,6 +55,7 @@ mod recall_reach;
 mod recall_time;
 mod redaction;
 mod reflection;
+mod series;
 mod session;
 mod stats;
 mod wake_up;

@@ -86,6 +86,36 @@ labels! {
     }
 }
 
+impl Op {
+    /// Whether it runs on a connection of the pool.
+    pub fn reads(self) -> bool {
+        match self {
+            Self::EventRead
+            | Self::HandoffRead
+            | Self::DecisionRead
+            | Self::NoteRead
+            | Self::ReflectionRead
+            | Self::SessionRead
+            | Self::Version
+            | Self::WakeUp
+            | Self::Recall
+            | Self::Context
+            | Self::Export
+            | Self::Look => true,
+            Self::EventWrite
+            | Self::HandoffWrite
+            | Self::DecisionWrite
+            | Self::NoteWrite
+            | Self::ReflectionWrite
+            | Self::SessionWrite
+            | Self::Forget
+            | Self::Import
+            | Self::Flush
+            | Self::Probe => false,
+        }
+    }
+}
+
 labels! {
     /// How a group of writes ended.
     Batch {

@@ -10,9 +10,7 @@
 //!
 //! **Invariant:** nobody is told "stored" before COMMIT has returned.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,11 +21,11 @@ use crate::domain::Stat;
 use crate::fault;
 use crate::store::measure::{Batch, Op};
 use crate::store::sqlite::error::{GroupFailure, injected};
-use crate::store::sqlite::measured::Measured;
-use crate::store::sqlite::pages::{cache_counts, statement_counts};
+use crate::store::sqlite::measured::{COUNTS_EVERY, Measured};
 use crate::store::sqlite::place::Place;
 use crate::store::sqlite::published::{Published, wall_clock};
 use crate::store::sqlite::stat::stored_stats;
+use crate::store::sqlite::task::{Task, Verdict, Work};
 use crate::store::sqlite::turn::Turn;
 use crate::store::sqlite::unit::{Effects, Unit, find};
 use crate::store::{Pending, StoreError};
@@ -36,123 +34,6 @@ use crate::store::{Pending, StoreError};
 pub(super) const MAX_GROUP: usize = 256;
 /// Longest a group runs before it commits; the wait that a reader of its own write can feel.
 const MAX_GROUP_TIME: Duration = Duration::from_millis(5);
-
-/// How often what the page cache did is read; it asks all of the cache's parts.
-const CACHE_EVERY: Duration = Duration::from_millis(100);
-
-/// How a unit ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// What it did is part of the group.
-    Keep,
-    /// It refused or failed alone; its savepoint goes back.
-    Undo,
-    /// It met a fault of the machine. SQLite may have rolled back the statement or the transaction, depending on its
-    /// journal; the group does not find out which, it ends.
-    Abandon,
-    /// It met a damaged page. SQLite refuses other pages too until that transaction is over, so the group ends.
-    Damaged,
-}
-
-/// A unit in the queue, whatever it answers.
-pub(super) trait Task: Send {
-    /// Runs the unit and keeps its answer.
-    fn run(&mut self, unit: &mut Unit<'_>) -> Verdict;
-    /// Sends the kept answer, or the failure that befell the whole group.
-    fn settle(self: Box<Self>, fate: Result<(), StoreError>);
-    /// Octets it holds while it waits.
-    fn bytes(&self) -> usize;
-    /// What it is about.
-    fn op(&self) -> Op;
-    /// When it began to wait.
-    fn queued(&self) -> Instant;
-    /// Why it failed, once it has run.
-    fn failure(&self) -> Option<&StoreError>;
-}
-
-pub(super) struct Work<T, F> {
-    pub(super) work: Option<F>,
-    pub(super) answer: Option<Result<T, StoreError>>,
-    pub(super) reply: oneshot::Sender<Result<T, StoreError>>,
-    pub(super) bytes: usize,
-    pub(super) op: Op,
-    pub(super) queued: Instant,
-}
-
-impl<T, F> Task for Work<T, F>
-where
-    T: Send,
-    F: FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send,
-{
-    fn run(&mut self, unit: &mut Unit<'_>) -> Verdict {
-        let Some(work) = self.work.take() else {
-            return Verdict::Undo;
-        };
-        let answer = catch_unwind(AssertUnwindSafe(|| work(unit)))
-            .unwrap_or_else(|panic| Err(panicked(&*panic)));
-        let verdict = match &answer {
-            Ok(_) => Verdict::Keep,
-            Err(StoreError::Unavailable(fault)) => {
-                tracing::error!(%fault, "a unit of work met a fault of the store");
-                Verdict::Abandon
-            }
-            Err(StoreError::Damaged(_)) => Verdict::Damaged,
-            Err(
-                StoreError::Overloaded
-                | StoreError::Timeout
-                | StoreError::NotFound(_)
-                | StoreError::Conflict(_)
-                | StoreError::Invalid(_)
-                | StoreError::Internal(_),
-            ) => Verdict::Undo,
-        };
-        self.answer = Some(answer);
-        verdict
-    }
-
-    fn settle(self: Box<Self>, fate: Result<(), StoreError>) {
-        let answer = match (fate, self.answer) {
-            (Err(failure), _) => Err(failure),
-            (Ok(()), Some(answer)) => answer,
-            (Ok(()), None) => Err(StoreError::Unavailable("the write did not run".into())),
-        };
-        // The caller may have gone away; the write stands all the same.
-        drop(self.reply.send(answer));
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    fn op(&self) -> Op {
-        self.op
-    }
-
-    fn queued(&self) -> Instant {
-        self.queued
-    }
-
-    fn failure(&self) -> Option<&StoreError> {
-        self.answer
-            .as_ref()
-            .and_then(|answer| answer.as_ref().err())
-    }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> StoreError {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "unknown".to_owned());
-    StoreError::Internal(format!("a unit of work panicked: {text}").into())
-}
-
-impl std::fmt::Debug for dyn Task {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Task")
-    }
-}
 
 /// What a group commits on.
 #[derive(Debug)]
@@ -164,7 +45,7 @@ pub(super) struct Group {
     published: Arc<Published>,
     seen_version: i64,
     cache_held: u64,
-    cache_read: Instant,
+    counts_read: Instant,
 }
 
 impl Group {
@@ -183,7 +64,7 @@ impl Group {
             published: Arc::new(published),
             seen_version: -1,
             cache_held: 0,
-            cache_read: Instant::now(),
+            counts_read: Instant::now(),
         }
     }
 
@@ -247,6 +128,7 @@ impl Group {
         erased
     }
 
+    /// Notes how a group ended.
     fn measure(&mut self, ran: &[Box<dyn Task>], fate: &Result<bool, GroupFailure>) {
         let measured = &self.published.measured;
         let ended = match fate {
@@ -255,14 +137,10 @@ impl Group {
             Err(GroupFailure::Damaged(_)) => Batch::Damaged,
         };
         measured.note_batch(ran.len(), ended);
-        let changes = |task: &Box<dyn Task>| task.op() != Op::Probe && task.failure().is_none();
-        if ended == Batch::Committed && ran.iter().any(changes) {
-            measured.note_written();
-        }
-        if self.cache_read.elapsed() >= CACHE_EVERY {
-            self.cache_read = Instant::now();
-            let counts = cache_counts(&self.connection);
-            measured.writer_cache.note(counts, &mut self.cache_held);
+        if self.counts_read.elapsed() >= COUNTS_EVERY {
+            self.counts_read = Instant::now();
+            let writers = &measured.writers;
+            writers.note(&self.connection, &mut self.cache_held);
         }
     }
 
@@ -303,29 +181,35 @@ impl Group {
                 None => break Ok(()),
             }
         };
+        let changed = effects.changes_memory();
         let outcome = outcome.and_then(|()| {
-            self.published.take_recalls(&mut effects);
+            let recalls = self.published.take_recalls(&mut effects);
             let mut finish = || -> rusqlite::Result<BTreeMap<Stat, i64>> {
                 injected(fault::of_write())?;
                 effects.flush(&self.connection)?;
                 let stats = stored_stats(&self.connection)?;
                 let flushed = Instant::now();
                 measured.note_work(Op::Flush, flushed - reached);
-                measured.note_statements(Op::Flush, statement_counts(&self.connection));
                 self.connection.execute_batch("commit")?;
                 measured.commit.observe_time(flushed.elapsed());
                 Ok(stats)
             };
-            finish().map_err(|error| GroupFailure::of_sqlite(measured, "commit", &error))
+            finish().map_err(|error| {
+                self.published.give_back(recalls);
+                GroupFailure::of_sqlite(measured, "commit", &error)
+            })
         });
         if outcome.is_err() && !self.connection.is_autocommit() {
-            // A failed rollback leaves the transaction open; the next BEGIN will fail and say so.
+            // The next BEGIN will fail and say so.
             if let Err(error) = self.connection.execute_batch("rollback") {
                 tracing::error!(%error, "a failed group could not be rolled back");
             }
         }
         drop(held);
         self.published.publish(&outcome?);
+        if changed {
+            self.published.measured.note_written();
+        }
         Ok(effects.erased)
     }
 
@@ -389,7 +273,6 @@ impl Group {
         });
         let ended = Instant::now();
         measured.note_work(task.op(), ended - *reached);
-        measured.note_statements(task.op(), statement_counts(&self.connection));
         *reached = ended;
         if let Some(failure) = task.failure() {
             measured.note_failure(failure);
@@ -569,6 +452,34 @@ mod tests {
         assert!(reply.blocking_recv().unwrap().is_ok());
         // That it has passed is for the writer to say.
         assert!(!group.published.writable());
+    }
+
+    #[test]
+    fn a_search_that_a_failed_group_should_have_counted_is_counted_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut group = group(&dir);
+        group.published.count_recall(true);
+        // A deferred rule fails the commit, and nothing before it.
+        let (breaks, r1) = task(|unit| {
+            unit.connection.execute_batch(
+                "create table parent (x primary key);
+                 create table child (x references parent deferrable initially deferred);
+                 insert into child values (7)",
+            )?;
+            Ok(())
+        });
+        group
+            .connection
+            .execute_batch("pragma foreign_keys = on")
+            .unwrap();
+        run(&mut group, vec![breaks]);
+        assert!(r1.blocking_recv().unwrap().is_err());
+        assert_eq!(group.published.stats()[&Stat::RecallsEmpty], 0);
+        let (one, r2) = insert("one");
+        run(&mut group, vec![one]);
+        assert!(r2.blocking_recv().unwrap().is_ok());
+        let stats = group.published.stats();
+        assert_eq!((stats[&Stat::Recalls], stats[&Stat::RecallsEmpty]), (1, 1));
     }
 
     #[test]

@@ -10,26 +10,28 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::ErrorCode as Code;
+use rusqlite::{Connection, ErrorCode as Code};
 
 use crate::domain::Timestamp;
 use crate::store::StoreError;
 use crate::store::measure::{
-    ANSWERS, Batch, CacheFacts, Counters, Distribution, Ended, ErrorCode, Histogram, Label,
+    ANSWERS, Batch, ConnectionFacts, Counters, Distribution, Ended, ErrorCode, Histogram, Label,
     Measures, Move, Op, Refusal, Sampled, UNITS, WAIT, WORK,
 };
 use crate::store::sqlite::busy;
 use crate::store::sqlite::examine::with_suffix;
-use crate::store::sqlite::pages::{CacheCounts, StatementCounts};
+use crate::store::sqlite::pages::{CacheCounts, cache_counts, statement_counts};
 use crate::store::sqlite::published::wall_clock;
+
+/// How often what SQLite counts on a connection is read, by whoever has it at hand: it asks each statement and each part
+/// of the cache, some 2 µs in all.
+pub(super) const COUNTS_EVERY: Duration = Duration::from_millis(100);
 
 /// The instruments.
 #[derive(Debug)]
 pub(super) struct Measured {
     begun: Instant,
     work: Vec<Histogram>,
-    scan_steps: Counters,
-    sorts: Counters,
     pub(super) pool_wait: Histogram,
     pub(super) pool_timeouts: AtomicU64,
     reads: Vec<AtomicU64>,
@@ -43,8 +45,8 @@ pub(super) struct Measured {
     checkpoint_time: Vec<Histogram>,
     last_checkpoint: AtomicI64,
     errors: Counters,
-    pub(super) reader_cache: Cache,
-    pub(super) writer_cache: Cache,
+    pub(super) readers: Connections,
+    pub(super) writers: Connections,
     dirty_start: AtomicBool,
     sampled: Mutex<Sampled>,
 }
@@ -55,8 +57,6 @@ impl Measured {
         Self {
             begun: Instant::now(),
             work: Op::ALL.iter().map(|_| Histogram::new(&WORK)).collect(),
-            scan_steps: Counters::new::<Op>(),
-            sorts: Counters::new::<Op>(),
             pool_wait: Histogram::new(&WAIT),
             pool_timeouts: AtomicU64::new(0),
             reads: (0..readers).map(|_| AtomicU64::new(0)).collect(),
@@ -70,8 +70,8 @@ impl Measured {
             checkpoint_time: Move::ALL.iter().map(|_| Histogram::new(&WORK)).collect(),
             last_checkpoint: AtomicI64::new(0),
             errors: Counters::new::<ErrorCode>(),
-            reader_cache: Cache::default(),
-            writer_cache: Cache::default(),
+            readers: Connections::default(),
+            writers: Connections::default(),
             dirty_start: AtomicBool::new(false),
             sampled: Mutex::default(),
         }
@@ -82,12 +82,6 @@ impl Measured {
         if let Some(histogram) = self.work.get(op.index()) {
             histogram.observe_time(took);
         }
-    }
-
-    /// What its statements went through.
-    pub(super) fn note_statements(&self, op: Op, counts: StatementCounts) {
-        self.scan_steps.add(op, counts.scan_steps);
-        self.sorts.add(op, counts.sorts);
     }
 
     /// The read on this connection has begun; [`Measured::read_ends`] when it is over.
@@ -197,8 +191,6 @@ impl Measured {
         let ends = self.checkpoints.iter().map(Counters::read);
         Measures {
             work: Op::ALL.iter().copied().zip(work(&self.work)).collect(),
-            scan_steps: self.scan_steps.read(),
-            sorts: self.sorts.read(),
             pool_wait: self.pool_wait.read(),
             pool_timeouts: self.pool_timeouts.load(Ordering::Relaxed),
             oldest_read: self.oldest_read(),
@@ -224,9 +216,9 @@ impl Measured {
             ],
             errors: self.errors.read(),
             busy: busy::counted(),
-            caches: vec![
-                ("reader", self.reader_cache.read()),
-                ("writer", self.writer_cache.read()),
+            connections: vec![
+                ("reader", self.readers.read()),
+                ("writer", self.writers.read()),
             ],
             dirty_start: self.dirty_start.load(Ordering::Relaxed),
             search_time: searched.time.read(),
@@ -279,19 +271,29 @@ fn code_of(code: Code) -> ErrorCode {
     }
 }
 
-/// What the page caches of all connections of one role did.
+/// What SQLite counted on all connections of one role.
 #[derive(Debug, Default)]
-pub(super) struct Cache {
+pub(super) struct Connections {
     hits: AtomicU64,
     misses: AtomicU64,
     writes: AtomicU64,
     spills: AtomicU64,
     bytes: AtomicU64,
+    scan_steps: AtomicU64,
+    sorts: AtomicU64,
 }
 
-impl Cache {
-    /// Adds what one connection's did since the last time. `held` is what it held then, and is what it holds now.
-    pub(super) fn note(&self, counts: CacheCounts, held: &mut u64) {
+impl Connections {
+    /// Adds what one counted since the last time. `held` is what its cache held then, and then what it holds now.
+    pub(super) fn note(&self, connection: &Connection, held: &mut u64) {
+        let statements = statement_counts(connection);
+        self.scan_steps
+            .fetch_add(statements.scan_steps, Ordering::Relaxed);
+        self.sorts.fetch_add(statements.sorts, Ordering::Relaxed);
+        self.note_cache(cache_counts(connection), held);
+    }
+
+    fn note_cache(&self, counts: CacheCounts, held: &mut u64) {
         self.hits.fetch_add(counts.hits, Ordering::Relaxed);
         self.misses.fetch_add(counts.misses, Ordering::Relaxed);
         self.writes.fetch_add(counts.writes, Ordering::Relaxed);
@@ -302,13 +304,15 @@ impl Cache {
         *held = counts.bytes;
     }
 
-    fn read(&self) -> CacheFacts {
-        CacheFacts {
+    fn read(&self) -> ConnectionFacts {
+        ConnectionFacts {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
             writes: self.writes.load(Ordering::Relaxed),
             spills: self.spills.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
+            scan_steps: self.scan_steps.load(Ordering::Relaxed),
+            sorts: self.sorts.load(Ordering::Relaxed),
         }
     }
 }
@@ -319,15 +323,15 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_role_are_the_sum_of_what_its_connections_hold_now() {
-        let cache = Cache::default();
+        let cache = Connections::default();
         let (mut one, mut two) = (0, 0);
         let holding = |bytes| CacheCounts {
             bytes,
             ..CacheCounts::default()
         };
-        cache.note(holding(100), &mut one);
-        cache.note(holding(50), &mut two);
-        cache.note(holding(30), &mut one);
+        cache.note_cache(holding(100), &mut one);
+        cache.note_cache(holding(50), &mut two);
+        cache.note_cache(holding(30), &mut one);
         assert_eq!(cache.read().bytes, 80);
     }
 

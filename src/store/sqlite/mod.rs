@@ -77,6 +77,7 @@ mod sampler;
 mod schema;
 mod session;
 mod stat;
+mod task;
 mod turn;
 mod unit;
 mod wake_up;
@@ -308,12 +309,6 @@ impl Sqlite {
         published
             .measured
             .read(&self.path, published.log_frames(), &self.kept.searched)
-    }
-
-    /// Octets of the file and of its log.
-    pub(in crate::store) fn file_bytes(&self) -> (u64, u64) {
-        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-        (size(&self.path), size(&self.wal_path()))
     }
 
     #[expect(

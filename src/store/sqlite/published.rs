@@ -141,13 +141,19 @@ impl Published {
         }
     }
 
-    /// Hands the counted searches to the group that will write them.
-    pub(super) fn take_recalls(&self, effects: &mut Effects) {
-        effects.count_store(Stat::Recalls, self.recalls.swap(0, Ordering::Relaxed));
-        effects.count_store(
-            Stat::RecallsEmpty,
-            self.recalls_empty.swap(0, Ordering::Relaxed),
-        );
+    /// Hands the counted searches to the group that will write them; answers how many, and how many found nothing.
+    pub(super) fn take_recalls(&self, effects: &mut Effects) -> (i64, i64) {
+        let recalls = self.recalls.swap(0, Ordering::Relaxed);
+        let empty = self.recalls_empty.swap(0, Ordering::Relaxed);
+        effects.count_store(Stat::Recalls, recalls);
+        effects.count_store(Stat::RecallsEmpty, empty);
+        (recalls, empty)
+    }
+
+    /// Takes them back from a group that was not stored.
+    pub(super) fn give_back(&self, (recalls, empty): (i64, i64)) {
+        self.recalls.fetch_add(recalls, Ordering::Relaxed);
+        self.recalls_empty.fetch_add(empty, Ordering::Relaxed);
     }
 
     /// Whether searches were counted that no group has written.

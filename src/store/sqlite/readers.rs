@@ -18,16 +18,13 @@ use crate::fault;
 use crate::store::measure::Op;
 use crate::store::sqlite::error::injected;
 use crate::store::sqlite::file;
-use crate::store::sqlite::pages::{cache_counts, statement_counts};
+use crate::store::sqlite::measured::COUNTS_EVERY;
 use crate::store::sqlite::published::Published;
 use crate::store::{OpenError, Options, PoolState, StoreError, Wait};
 
 /// Steps of SQLite's machine from one look at the clock to the next: some 0.2 ms, so that looking costs nothing that
 /// can be measured and a read ends within a millisecond of its time.
 const STEPS_A_LOOK: i32 = 10_000;
-
-/// How often what the page cache did is read, a connection; it asks all of the cache's parts.
-const CACHE_EVERY: Duration = Duration::from_millis(100);
 
 /// A connection of the pool, and what measuring it needs.
 #[derive(Debug)]
@@ -36,7 +33,7 @@ struct Reader {
     /// Its place among all; none of them is ever closed.
     slot: usize,
     cache_held: u64,
-    cache_read: Instant,
+    counts_read: Instant,
 }
 
 /// Opens the connections of the pool.
@@ -55,7 +52,7 @@ impl ManageConnection for Manager {
             connection: self.inner.connect()?,
             slot: self.opened.fetch_add(1, Ordering::Relaxed),
             cache_held: 0,
-            cache_read: Instant::now(),
+            counts_read: Instant::now(),
         })
     }
 
@@ -172,11 +169,11 @@ impl Readers {
         let measured = &self.published.measured;
         measured.read_ends(reader.slot);
         measured.note_work(op, took);
-        measured.note_statements(op, statement_counts(&reader.connection));
-        if reader.cache_read.elapsed() >= CACHE_EVERY {
-            reader.cache_read = Instant::now();
-            let counts = cache_counts(&reader.connection);
-            measured.reader_cache.note(counts, &mut reader.cache_held);
+        if reader.counts_read.elapsed() >= COUNTS_EVERY {
+            reader.counts_read = Instant::now();
+            measured
+                .readers
+                .note(&reader.connection, &mut reader.cache_held);
         }
     }
 
@@ -216,6 +213,7 @@ fn is_interrupted(error: &StoreError) -> bool {
 mod tests {
     use super::*;
     use crate::store::Role;
+    use crate::store::sqlite::measured::Searched;
     use crate::store::sqlite::testing;
 
     /// Counts for ever, if it is let.
@@ -268,5 +266,44 @@ mod tests {
                        select max(i) from n";
         let counted = readers.read(Op::Look, Wait::No, |connection| one(connection, counted));
         assert_eq!(counted.unwrap(), 100_000);
+    }
+
+    #[test]
+    fn a_read_that_waits_is_timed_and_one_that_waits_in_vain_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let readers = readers(&dir, None);
+        let measured = || {
+            let searched = Searched::default();
+            readers
+                .published
+                .measured
+                .read(dir.path(), (0, 0), &searched)
+        };
+        let held = readers.pool.get().unwrap();
+        assert!(readers.read(Op::Look, Wait::No, |_| Ok(())).is_err());
+        assert_eq!(measured().pool_timeouts, 0);
+        let (begun, most) = (Instant::now(), Duration::from_secs(1));
+        assert!(readers.read(Op::Look, Wait::Yes, |_| Ok(())).is_err());
+        assert!(begun.elapsed() >= most);
+        drop(held);
+        readers
+            .read(Op::Look, Wait::Yes, |_| {
+                std::thread::sleep(Duration::from_millis(3));
+                assert!(measured().oldest_read >= Duration::from_millis(3));
+                Ok(())
+            })
+            .unwrap();
+        let measures = measured();
+        assert_eq!(measures.pool_timeouts, 1);
+        assert_eq!(measures.pool_wait.count(), 2);
+        assert!(Duration::from_nanos(measures.pool_wait.sum) >= most);
+        assert_eq!(measures.oldest_read, Duration::ZERO);
+        let looks = measures
+            .work
+            .iter()
+            .find(|(op, _)| *op == Op::Look)
+            .unwrap();
+        assert_eq!(looks.1.count(), 1);
+        assert!(Duration::from_nanos(looks.1.sum) >= Duration::from_millis(3));
     }
 }

@@ -64,6 +64,11 @@ struct TenantDelta {
 }
 
 impl Effects {
+    /// Whether a tenant's memory is another than before; proofs and the store's own counts are no such change.
+    pub(super) fn changes_memory(&self) -> bool {
+        !self.tenants.is_empty()
+    }
+
     /// Counts a fact of a tenant up or down; the store's own count follows.
     pub(super) fn count(&mut self, tenant_no: i64, stat: Stat, by: i64) {
         *self

@@ -17,9 +17,10 @@ use tokio::sync::oneshot;
 
 use crate::store::measure::{Op, Refusal};
 use crate::store::sqlite::checkpoint::Checkpointer;
-use crate::store::sqlite::group::{Group, Task, Work};
+use crate::store::sqlite::group::Group;
 use crate::store::sqlite::mover::Mover;
 use crate::store::sqlite::published::{Published, lock};
+use crate::store::sqlite::task::{Task, Work};
 use crate::store::sqlite::unit::Unit;
 use crate::store::{Pending, StoreError};
 

@@ -82,10 +82,10 @@ pub struct Moment<'a> {
     pub queue: (usize, usize),
     /// Bytes the storage engine has allocated.
     pub engine_bytes: u64,
-    /// Calls admitted to the blocking pool, and most that are at once.
-    pub blocking: (usize, usize),
     /// What the store has measured of itself.
     pub measures: &'a Measures,
+    /// Calls admitted to the blocking pool, and most that are at once.
+    pub blocking: (usize, usize),
 }
 
 /// The series of one process.

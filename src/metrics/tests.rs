@@ -27,8 +27,8 @@ fn text(metrics: &Metrics) -> String {
             pool: (4, 3, 0),
             queue: (0, 9),
             engine_bytes: 7,
-            blocking: (1, 8),
             measures: &Measures::default(),
+            blocking: (1, 8),
         },
         Format::Text,
     )

@@ -72,8 +72,8 @@ fn metrics(criterion: &mut Criterion) -> anyhow::Result<()> {
         pool: (4, 3, 0),
         queue: (1, 1024),
         engine_bytes: 10_000_000,
-        blocking: (1, 16),
         measures: &Measures::default(),
+        blocking: (1, 16),
     };
     let mut group = criterion.benchmark_group("metrics");
     for (name, format) in [("text", Format::Text), ("openmetrics", Format::OpenMetrics)] {

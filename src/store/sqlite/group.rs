@@ -163,8 +163,7 @@ impl Group {
         self.connection
             .execute_batch("begin immediate")
             .map_err(|error| GroupFailure::of_sqlite(measured, "begin", &error))?;
-        let mut effects = Effects::default();
-        let mut reached = begun;
+        let (mut effects, mut reached) = (Effects::default(), begun);
         let outcome = loop {
             if let Some(task) = ran.last_mut()
                 && let Err(failure) = self.run_unit(task.as_mut(), &mut effects, &mut reached)

@@ -201,6 +201,8 @@ def write_path():
               min=0, steps=[(1024, YELLOW)]),
         panel(54, "timeseries", "Groups by outcome", "Groups a second: committed, or rolled back with everything in them.", "cps",
               [target(rate("agent_memory_write_batches_total", by="outcome"), "{{outcome}}")], min=0, steps=[(1000, YELLOW)]),
+        panel(55, "timeseries", "Writes refused", "Within five minutes, by the reason.", "short",
+              [target(f"sum by (reason) (increase(agent_memory_writes_rejected_total{sel()}[5m]))", "{{reason}}")], min=0, steps=[(1, RED)], runbook="AgentMemoryWritesRejected"),
     ]
 
 

@@ -116,7 +116,9 @@ class Prometheus(Child):
 
     def command(self):
         return ["prometheus", f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/data",
-                f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"]
+                f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn",
+                # What is sent before Alertmanager was found is lost, and sent again only after this.
+                "--rules.alert.resend-delay=5s"]
 
     def query(self, expression, at=None):
         """The samples of an expression that are numbers."""

@@ -2,18 +2,19 @@
 
 import argparse
 import pathlib
-import shutil
 import sys
 import tempfile
 import time
 
 sys.dont_write_bytecode = True
 import monitoring_panels  # noqa: E402
+import monitoring_source as source  # noqa: E402
 import server  # noqa: E402
 from monitoring_live import Live  # noqa: E402
 
 # How many times faster than shipped the alerts are in the everyday run. Their shortest range is then three scrapes.
 FACTOR = 20
+KEPT = "# Written by scripts/test-monitoring --record, from series of a real run.\n"
 
 
 def main():
@@ -36,8 +37,8 @@ def main():
         live = Live(server.build(), folder, 1 if asked.full else FACTOR, say)
         faults = live.run()
         if asked.record and not faults:
-            kept = pathlib.Path(__file__).resolve().parents[2] / "tests" / "monitoring" / "recorded_test.yml"
-            shutil.copy(pathlib.Path(folder) / "recorded_test.yml", kept)
+            made = (pathlib.Path(folder) / "recorded_test.yml").read_text()
+            (source.CASES / "recorded_test.yml").write_text(KEPT + made.replace(str(source.MONITORING), "../../monitoring"))
     say(f"{len(faults)} faults" if faults else "the monitoring works")
     return 1 if faults else 0
 

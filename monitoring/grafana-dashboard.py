@@ -53,9 +53,12 @@ def panel(number, kind, title, description, unit, targets, *, width=8, height=8,
         if key in more:
             defaults[key] = more.pop(key)
     if kind == "timeseries":
+        more.setdefault("soft", {"s": 0.01, "percentunit": 0.1, "bytes": 1024, "Bps": 1024}.get(unit, 1))
         defaults["custom"] = {
             "drawStyle": "line", "lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "spanNulls": False,
             "stacking": {"mode": "normal" if more.pop("stack", False) else "none", "group": "A"},
+            # An axis of nothing but zeros would go up to a hundred; `soft` is what it should show at least.
+            "axisSoftMax": more.pop("soft"),
             "thresholdsStyle": {"mode": "dashed" if steps else "off"},
         }
         options = {
@@ -65,9 +68,9 @@ def panel(number, kind, title, description, unit, targets, *, width=8, height=8,
     else:
         options = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
         if kind == "stat":
-            options |= {"colorMode": "value", "graphMode": more.pop("graph", "area"), "justifyMode": "auto", "textMode": "auto"}
+            options |= {"colorMode": "value", "graphMode": more.pop("graph", "area"), "justifyMode": "auto", "textMode": more.pop("text", "auto")}
         else:
-            options |= {"displayMode": "basic", "orientation": "horizontal", "showUnfilled": True}
+            options |= {"displayMode": "basic", "orientation": "horizontal", "showUnfilled": True, "text": {"titleSize": 13, "valueSize": 16}}
     made = {
         "id": number,
         "type": kind,
@@ -115,7 +118,7 @@ def health():
               width=4, height=4, steps=[(2, YELLOW), (5, RED)], decimals=0, graph="none", runbook="AgentMemoryCrashLooping"),
         panel(3, "stat", "Version", "Which version runs; more than one while an upgrade goes on.", "short",
               [target(f"count by (version) (agent_memory_build_info{sel()})", "{{version}}")],
-              width=4, height=4, base=BLUE, steps=[(100, YELLOW)], graph="none"),
+              width=4, height=4, base=BLUE, steps=[(100, YELLOW)], graph="none", text="name"),
     ]
 
 

@@ -1,6 +1,6 @@
 // Draws each panel of the dashboard from query results, with Grafana's field, display and drawing code.
 import { createRoot } from 'react-dom/client';
-import { createTheme, dateTime, FieldType, getDisplayProcessor, ThemeContext, VizOrientation } from '@grafana/data';
+import { createTheme, dateTime, FieldType, getDisplayProcessor, getDisplayValueAlignmentFactors, ThemeContext, VizOrientation } from '@grafana/data';
 import { BarGauge, BigValue, TimeSeries } from '@grafana/ui';
 
 const theme = createTheme({ colors: { mode: 'dark' } });
@@ -36,13 +36,13 @@ function Graph({ panel, frames, width, height, from, to }) {
   );
 }
 
-function Values({ frames, width, height }) {
+function Values({ panel, frames, width, height }) {
   const each = Math.floor(width / frames.length) - 8;
   return (
     <div className="values">
       {frames.map(({ fields: [, field] }, index) => (
         <BigValue key={index} theme={theme} width={each} height={height} value={{ ...field.display(last(field)), title: field.config.displayName }}
-          colorMode="value" graphMode="none" justifyMode="auto" textMode="auto" />
+          colorMode="value" graphMode="none" justifyMode="auto" textMode={panel.options.textMode} />
       ))}
     </div>
   );
@@ -51,10 +51,11 @@ function Values({ frames, width, height }) {
 function Bars({ panel, frames, width, height }) {
   const each = Math.floor(height / frames.length) - 4;
   const most = Math.max(1, ...frames.map(({ fields: [, field] }) => last(field)));
+  const factors = getDisplayValueAlignmentFactors(frames.map(({ fields: [, field] }) => ({ ...field.display(last(field)), title: field.config.displayName })));
   return frames.map(({ fields: [, field] }, index) => (
     <BarGauge key={index} theme={theme} width={width} height={each} field={{ ...field.config, min: 0, max: most }} display={field.display}
       value={{ ...field.display(last(field)), title: field.config.displayName }} orientation={VizOrientation.Horizontal}
-      displayMode={panel.options.displayMode} showUnfilled={panel.options.showUnfilled} />
+      displayMode={panel.options.displayMode} showUnfilled={panel.options.showUnfilled} text={panel.options.text} alignmentFactors={factors} />
   ));
 }
 

@@ -1,34 +1,71 @@
-//! `agent-memory doctor`.
+//! `agent-memory doctor`: of the file, or with `--metrics` of a running server.
 //!
 //! **Invariant:** changes nothing; exits 1 if something is wrong.
 
 use std::io::Write;
 
-use crate::cli::{Failure, Session, print_json};
-use crate::config::Global;
+use clap::Args;
+use serde::Serialize;
 
-pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
+use crate::cli::{Failure, Session, fetch, print_json};
+use crate::config::Global;
+use crate::metrics::explain;
+
+/// Where a server listens unless it is told otherwise.
+const URL: &str = "http://127.0.0.1:3456";
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Explain the metrics of a running server instead of checking the file
+    #[arg(long)]
+    metrics: bool,
+    /// Where that server is
+    #[arg(long, requires = "metrics", value_name = "URL", default_value = URL)]
+    url: String,
+}
+
+pub(super) fn run(global: &Global, args: &DoctorArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    if args.metrics {
+        let text = fetch::get(&args.url, "/metrics/prometheus")?;
+        let findings = explain::explain(&text)?;
+        let words = |finding: &explain::Finding| (finding.ok, finding.about, finding.says.clone());
+        return report(global, &findings, words, out);
+    }
     let session = Session::open_existing(global)?;
     let findings = session.services.examine()?;
-    if session.json {
+    let words =
+        |finding: &crate::store::Finding| (finding.ok, finding.check, finding.detail.clone());
+    report(global, &findings, words, out)
+}
+
+/// Prints what was found, and fails if some of it is wrong.
+fn report<T: Serialize>(
+    global: &Global,
+    findings: &[T],
+    words: impl Fn(&T) -> (bool, &'static str, String),
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    if global.json {
         print_json(out, &findings)?;
-    } else {
-        for finding in &findings {
+    }
+    let mut wrong = 0;
+    for (ok, about, says) in findings.iter().map(words) {
+        wrong += usize::from(!ok);
+        if !global.json {
             writeln!(
                 out,
-                "{:5} {:12} {}",
-                if finding.ok { "ok" } else { "WRONG" },
-                finding.check,
-                finding.detail
+                "{:5} {about:12} {says}",
+                if ok { "ok" } else { "WRONG" }
             )?;
         }
     }
-    match findings.iter().filter(|finding| !finding.ok).count() {
-        0 => Ok(()),
-        wrong => Err(Failure {
-            code: 1,
-            message: format!("{wrong} of {} checks found something wrong", findings.len()),
-        }
-        .into()),
+    if wrong == 0 {
+        return Ok(());
     }
+    Err(Failure {
+        code: 1,
+        message: format!("{wrong} of {} checks found something wrong", findings.len()),
+    }
+    .into())
 }

@@ -22,6 +22,7 @@ mod context;
 mod decide;
 mod doctor;
 mod export;
+mod fetch;
 mod forget;
 mod handoff;
 mod import;
@@ -77,8 +78,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Say what the file holds
     Status,
-    /// Check the file
-    Doctor,
+    /// Check the file, or explain the metrics of a running server
+    Doctor(doctor::DoctorArgs),
     /// Bring the file to this version's schema, after a copy
     Migrate,
     /// Print the effective settings of the server and where each comes from
@@ -130,7 +131,7 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::Export(args)) => export::run(global, &args, out),
         Some(Command::Import(args)) => import::run(global, &args, out),
         Some(Command::Status) => status::run(global, out),
-        Some(Command::Doctor) => doctor::run(global, out),
+        Some(Command::Doctor(args)) => doctor::run(global, &args, out),
         Some(Command::Migrate) => migrate::run(global, out),
         Some(Command::Config(args)) => {
             let matches = matches.subcommand_matches("config").unwrap_or(&matches);

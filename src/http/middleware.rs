@@ -325,3 +325,6 @@ impl ResponseError for Fault {
         response
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,7 @@ mod connections;
 mod counter;
 mod distribution;
 mod encode;
+pub mod explain;
 mod facts;
 mod http;
 mod limit;

@@ -365,6 +365,12 @@ impl Answer {
     /// Insists that it is as described.
     #[track_caller]
     fn check(&self, method: &str, path: &str, sent: Sent<'_>) {
+        let mut plain = self.body.clone();
+        if self.header("content-encoding") == "gzip" {
+            plain.clear();
+            let mut decoder = flate2::read::GzDecoder::new(self.body.as_slice());
+            decoder.read_to_end(&mut plain).unwrap();
+        }
         let exchange = Exchange {
             method,
             path,
@@ -372,7 +378,7 @@ impl Answer {
             status: self.status,
             kind: self.header("content-type"),
             request_id: self.header("x-request-id"),
-            body: &self.body,
+            body: &plain,
         };
         exchange.check();
     }

@@ -29,7 +29,7 @@ pub(super) fn expose(body: &mut Body, measures: &Measures) {
     body.one(
         "agent_memory_sqlite_busy_wait_seconds_total",
         Kind::Counter,
-        "How long was slept for that.",
+        "How long was slept before a lock of the file was tried again.",
         waited.as_secs_f64(),
     );
 }
@@ -90,7 +90,7 @@ fn sampled(body: &mut Body, sampled: &Sampled) {
         ),
         (
             "agent_memory_filesystem_avail_bytes",
-            "Octets of it that this process can still write.",
+            "Octets of the file system with the database file that this process can still write.",
             sampled.disk_free_bytes,
         ),
         (
@@ -137,7 +137,7 @@ fn checkpoints(body: &mut Body, measures: &Measures) {
     body.family(
         "agent_memory_sqlite_checkpoint_duration_seconds",
         Kind::Histogram,
-        "How long they took.",
+        "How long moves of the log into the file took.",
     );
     for (mode, time) in &measures.checkpoint_time {
         histogram(body, &[("mode", mode.as_str())], time);
@@ -194,7 +194,7 @@ fn connections(body: &mut Body, measures: &Measures) {
         (
             "agent_memory_sqlite_cache_misses_total",
             Kind::Counter,
-            "Pages that were not.",
+            "Pages that were not in a connection's cache when it needed them.",
             |facts| facts.misses,
         ),
         (
@@ -219,7 +219,7 @@ fn connections(body: &mut Body, measures: &Measures) {
         ),
         (
             "agent_memory_sqlite_cache_spills_total",
-            "Those that it wrote before their commit, to make room in its cache.",
+            "Pages that the writer wrote to the log before their commit, to make room in its cache.",
             |facts| facts.spills,
         ),
     ];

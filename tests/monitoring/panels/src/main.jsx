@@ -51,7 +51,8 @@ function Values({ panel, frames, width, height }) {
 function Bars({ panel, frames, width, height }) {
   const each = Math.floor(height / frames.length) - 4;
   const most = Math.max(1, ...frames.map(({ fields: [, field] }) => last(field)));
-  const factors = getDisplayValueAlignmentFactors(frames.map(({ fields: [, field] }) => ({ ...field.display(last(field)), title: field.config.displayName })));
+  const shownAs = ({ fields: [, field] }) => ({ ...field.display(last(field)), title: field.config.displayName });
+  const factors = getDisplayValueAlignmentFactors(frames.map((one) => ({ display: shownAs(one) })));
   return frames.map(({ fields: [, field] }, index) => (
     <BarGauge key={index} theme={theme} width={width} height={each} field={{ ...field.config, min: 0, max: most }} display={field.display}
       value={{ ...field.display(last(field)), title: field.config.displayName }} orientation={VizOrientation.Horizontal}

@@ -1,0 +1,212 @@
+//! What no route of the server does, on routes of the test's own: panic, fail inside, never end.
+//!
+//! **Invariant:** the middleware is the server's; only the routes are not.
+
+use std::time::Duration;
+
+use actix_web::body::to_bytes;
+use actix_web::middleware::from_fn;
+use actix_web::test::{TestRequest, call_service, init_service};
+use actix_web::{App, web};
+
+use super::*;
+use crate::clock::Clock;
+use crate::exec::Exec;
+use crate::http::{Hosts, Options, Room};
+use crate::metrics::{Format, Moment, RouteLabel};
+use crate::service::{Error, Limits, Services};
+use crate::store::{Durability, Role, Store};
+
+const ROUTES: &[RouteLabel] = &[
+    route("/panic/{id}"),
+    route("/broken"),
+    route("/busy"),
+    route("/slow"),
+];
+
+const fn route(pattern: &'static str) -> RouteLabel {
+    RouteLabel {
+        method: "GET",
+        pattern,
+        path: pattern,
+    }
+}
+
+struct Bench {
+    state: Data<State>,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = crate::store::Options {
+            path: dir.path().join("m.db"),
+            role: Role::Command,
+            readers: 1,
+            reader_wait: Duration::from_secs(1),
+            read_time: None,
+            durability: Durability::Normal,
+            write_wait: Duration::from_secs(1),
+        };
+        let limits = Limits {
+            max_artifact_bytes: 0,
+        };
+        let store = Store::open(&options, Clock::System.now()).unwrap();
+        let services = Services::new(store, Clock::System, limits);
+        let state = Data::new(State {
+            exec: Exec::new(services, 1, Duration::from_secs(1)),
+            metrics: Arc::new(Metrics::new(ROUTES, "3").unwrap()),
+            options: Options {
+                hosts: Hosts::new(std::iter::empty()),
+                max_body_bytes: 1024,
+                body_timeout: Duration::from_secs(1),
+            },
+            room: Room::new(1024),
+        });
+        Self { state, _dir: dir }
+    }
+
+    fn value(&self, series: &str) -> String {
+        let stats = self.state.exec.services().stats();
+        let moment = Moment {
+            now: self.state.exec.services().now(),
+            up: true,
+            stats: &stats,
+            pool: (0, 0, 0),
+            queue: (0, 0),
+            engine_bytes: 0,
+            measures: &crate::store::measure::Measures::default(),
+            blocking: (0, 0),
+        };
+        let text = self.state.metrics.render(&moment, Format::Text);
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        line.unwrap_or_else(|| panic!("no {series}"))
+            .trim()
+            .to_owned()
+    }
+
+    fn answers(&self, path: &str, status: u16) -> String {
+        self.value(&format!(
+            "agent_memory_http_requests_total{{method=\"GET\",path=\"{path}\",status=\"{status}\"}}"
+        ))
+    }
+
+    fn refused(&self, reason: &str) -> String {
+        self.value(&format!(
+            "agent_memory_http_rejected_total{{reason=\"{reason}\"}}"
+        ))
+    }
+}
+
+/// The server's middleware around routes that it does not have.
+macro_rules! app {
+    ($bench:expr) => {
+        init_service(
+            App::new()
+                .wrap(from_fn(observe))
+                .app_data($bench.state.clone())
+                .route("/panic/{id}", web::get().to(panics))
+                .route("/broken", web::get().to(fails))
+                .route("/busy", web::get().to(refuses))
+                .route("/slow", web::get().to(std::future::pending::<HttpResponse>)),
+        )
+    };
+}
+
+async fn panics() -> HttpResponse {
+    tokio::task::yield_now().await;
+    panic!("on purpose")
+}
+
+async fn fails() -> Result<HttpResponse, Problem> {
+    Err(Problem::from(Error::Internal(
+        "a lower layer's words".into(),
+    )))
+}
+
+async fn refuses() -> Result<HttpResponse, Problem> {
+    Err(Problem::from(Error::Overloaded))
+}
+
+fn get(path: &str) -> TestRequest {
+    TestRequest::get()
+        .uri(path)
+        .insert_header(("host", "localhost"))
+}
+
+#[actix_web::test]
+async fn a_panic_is_a_500_of_its_route_and_says_nothing_of_its_cause() {
+    let bench = Bench::new();
+    let app = app!(bench).await;
+    let request = get("/panic/7").insert_header(("x-request-id", "r7"));
+    let error = actix_web::dev::Service::call(&app, request.to_request())
+        .await
+        .unwrap_err();
+    let response = error.error_response();
+    assert_eq!(response.status(), 500);
+    assert_eq!(response.headers().get("x-request-id").unwrap(), "r7");
+    assert_eq!(
+        response.headers().get(CONTENT_TYPE).unwrap(),
+        "application/problem+json"
+    );
+    let body = to_bytes(response.into_body()).await.unwrap();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    assert!(text.contains("\"code\":\"internal\"") && text.contains("\"request_id\":\"r7\""));
+    assert!(!text.contains("purpose"), "{text}");
+    assert_eq!(bench.answers("/panic/{id}", 500), "1");
+    assert_eq!(bench.value("agent_memory_http_requests_in_flight"), "0");
+    assert_eq!(
+        bench.value("agent_memory_http_requests_abandoned_total"),
+        "0"
+    );
+    assert_eq!(
+        bench.value("agent_memory_http_response_bytes_sum"),
+        text.len().to_string()
+    );
+    // The next one is answered.
+    let response = call_service(&app, get("/broken").to_request()).await;
+    assert_eq!(response.status(), 500);
+}
+
+#[actix_web::test]
+async fn a_failure_inside_and_a_refusal_are_told_apart() {
+    let bench = Bench::new();
+    let app = app!(bench).await;
+    for _ in 0..2 {
+        let response = call_service(&app, get("/broken").to_request()).await;
+        let body = to_bytes(response.into_body()).await.unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("lower layer"));
+    }
+    for _ in 0..3 {
+        call_service(&app, get("/busy").to_request()).await;
+    }
+    assert_eq!(bench.answers("/broken", 500), "2");
+    assert_eq!(bench.answers("/busy", 503), "3");
+    assert_eq!(bench.refused("overloaded"), "3");
+    for reason in ["unavailable", "timeout", "forbidden", "too_large"] {
+        assert_eq!(bench.refused(reason), "0", "{reason}");
+    }
+}
+
+#[actix_web::test]
+async fn a_client_that_leaves_while_it_is_answered_is_counted_as_that_alone() {
+    let bench = Bench::new();
+    let app = app!(bench).await;
+    let mut answer = Box::pin(actix_web::dev::Service::call(
+        &app,
+        get("/slow").to_request(),
+    ));
+    let pending = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending())).await;
+    assert!(pending);
+    assert_eq!(bench.value("agent_memory_http_requests_in_flight"), "1");
+    drop(answer);
+    assert_eq!(bench.value("agent_memory_http_requests_in_flight"), "0");
+    assert_eq!(
+        bench.value("agent_memory_http_requests_abandoned_total"),
+        "1"
+    );
+    assert_eq!(bench.answers("/slow", 200), "0");
+    let timed = "agent_memory_http_request_duration_seconds_count{method=\"GET\",path=\"/slow\"}";
+    assert_eq!(bench.value(timed), "0");
+}

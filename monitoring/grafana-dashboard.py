@@ -177,7 +177,7 @@ def store():
               [target(f"agent_memory_sqlite_file_bytes{sel()}", "{{file}} {{instance}}")], min=0, steps=[(68719476736, YELLOW)]),
         panel(35, "timeseries", "Checkpoints", "Moves of the log into the file, a second, by outcome.", "cps",
               [target(rate("agent_memory_sqlite_checkpoints_total", by="mode, outcome"), "{{mode}} {{outcome}}")], min=0, steps=[(50, YELLOW)]),
-        panel(36, "timeseries", "SQLite errors", "Errors within ten minutes by code. CORRUPT, IOERR, FULL, READONLY, NOTADB and CANTOPEN are faults; BUSY is waiting.", "short",
+        panel(36, "timeseries", "SQLite errors", "Errors within ten minutes by code. corrupt, ioerr, full, readonly, notadb and cantopen are faults; busy is waiting.", "short",
               [target(f"sum by (code) (increase(agent_memory_sqlite_errors_total{sel()}[10m]))", "{{code}}")], min=0, steps=[(1, RED)], runbook="AgentMemorySqliteFault"),
         panel(37, "timeseries", "Disk free", "Free share of the file system that holds the memory.", "percentunit",
               [target(f"agent_memory_filesystem_avail_bytes{sel()} / agent_memory_filesystem_size_bytes{sel()}")],

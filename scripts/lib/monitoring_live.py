@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import faults
 import monitoring_source as source
 import monitoring_static as static
 from monitoring_record import Recording
@@ -27,7 +28,8 @@ CROWD_S = 25
 class Live:
     """One run. `factor` is how many times faster than shipped the alerts are; 1 takes a quarter of an hour."""
 
-    def __init__(self, binary, folder, factor, say):
+    def __init__(self, binary, folder, factor, say, faulty=None):
+        self.faulty = faulty
         self.folder = pathlib.Path(folder)
         self.factor, self.say = factor, say
         self.server = Server(binary, self.folder / "memory.db", ["--readers", READERS], port=free_port())
@@ -69,6 +71,8 @@ class Live:
             self.too_many_readers()
             self.killed()
             self.file_gone()
+            if self.faulty:
+                self.injected()
             self.check("every target of every panel gives data", lambda: self.panel_targets(began))
         self.lint("after the faults")
         self.check("the recorded series make the shipped rules fire in the faults alone", self.replay)
@@ -193,6 +197,22 @@ class Live:
         if told and told[0][0] < until:
             self.faults.append("HighErrorRate was sent although AgentMemoryDown was")
         self.recording.fault(began, until, ("AgentMemoryDown", "HighErrorRate"))
+
+    def injected(self):
+        """What only a fault moves, in the build that can be asked for faults, on the same file and port."""
+        self.server.stop()
+        server = faults.FaultyServer(self.faulty, self.server.db, ["--readers", READERS])
+        server.fixed_port = self.server.port
+        with server:
+            # A counter has to be seen before it can be seen to rise.
+            time.sleep(5)
+            for line, name, path in [("writes ioerr 3", "AgentMemorySqliteFault", "/critical"), ("panic 2", "AgentMemoryPanics", "/webhook")]:
+                began = time.time()
+                server.ask(line)
+                self.check(f"{name} reaches the webhook after {line!r}", lambda: self.arrives(name, "firing", began, path))
+                self.check("and is resolved", lambda: self.arrives(name, "resolved", began))
+            server.stop()
+        self.server.start()
 
     def held_back(self):
         def inhibited():

@@ -4,6 +4,8 @@ A join of two selectors whose labels differ gives nothing, for ever and without 
 does `rate` of a gauge, which gives numbers that mean nothing. Both are found here, given which labels each series has.
 """
 
+import re
+
 import promql_parser
 
 # What Prometheus adds to every series of a target.
@@ -26,7 +28,10 @@ class Catalog:
 
     def __init__(self, exposition_types, exposition_values, recorded):
         self.known = {name: (kind, labels | TARGET) for name, (kind, labels) in OWN.items()}
+        self.values = {}
         for name, labels in exposition_values:
+            for label, value in (pair.split("=", 1) for pair in split_labels(labels)):
+                self.values.setdefault((name, label), set()).add(value.strip('"'))
             kind = exposition_types.get(name) or exposition_types.get(family_of(name))
             names = frozenset(pair.split("=", 1)[0] for pair in split_labels(labels))
             suffixed = name not in exposition_types
@@ -35,6 +40,17 @@ class Catalog:
             shape = Reading(self, expression).shape
             # Recorded series have what their expression leaves; none of them is a counter.
             self.known[name] = ("gauge", frozenset(shape.labels or ()))
+
+    def strange(self, name, label, value, pattern):
+        """What is asked of a label and no series has. Every value there can be is exported from the start."""
+        known = self.values.get((name, label))
+        if known is None:
+            return []
+        parts = value.split("|") if pattern and "(" not in value else [value]
+        return [
+            f"no {name} has {label} {part!r}" for part in parts
+            if not any(re.fullmatch(part, one) if pattern else part == one for one in known)
+        ]
 
 
 def family_of(name):
@@ -110,6 +126,7 @@ class Reading:
         for matcher in node.matchers.matchers:
             if matcher.name not in labels | TARGET:
                 self.faults.append(f"{name} has no label {matcher.name}")
+            self.faults += self.catalog.strange(name, matcher.name, matcher.value, "Re" in str(matcher.op))
         return Shape(frozenset(labels), fixed)
 
     def MatrixSelector(self, node, function):

@@ -10,7 +10,7 @@ import pathlib
 import yaml
 
 import monitoring_source as source
-from monitoring_promql import Catalog, Reading
+from monitoring_promql import Catalog, Reading, split_labels
 
 # It fires always, so there is nothing it stays silent in.
 NEVER_SILENT = {"AgentMemoryWatchdog"}
@@ -58,6 +58,20 @@ def case_counts(catalog):
                 elif given & feeds[name]:
                     counts[name][1] += 1
     return counts
+
+
+def case_labels(catalog):
+    """The cases are made of series as the server has them: a rule that asks for labels nobody has would pass all others."""
+    faults = []
+    for file in sorted(source.CASES.glob("*_test.yml")):
+        for case in yaml.safe_load(file.read_text())["tests"]:
+            for series in case["input_series"]:
+                name, _, labels = series["series"].partition("{")
+                for label, value in (pair.split("=", 1) for pair in split_labels("{" + labels)):
+                    # Paths and buckets are made up where they do not matter.
+                    if label not in ("path", "method", "le"):
+                        faults += [f"{file.name}: {fault}" for fault in catalog.strange(name, label, value.strip('"'), False)]
+    return sorted(set(faults))
 
 
 def rule_coverage(catalog):
@@ -344,6 +358,7 @@ def checks(catalog):
     yield "the rule files, to promtool's linter", rule_files
     yield "every alert in its fault and in what looks like it", rule_cases
     yield "each alert has a firing and a silent case", lambda: rule_coverage(catalog)
+    yield "the cases are of series that there are", lambda: case_labels(catalog)
     yield "joins that match nothing, rates of gauges, series that are not there", lambda: expressions(catalog)
     yield "the names in the guide are the names of the server", lambda: metric_names(catalog)
     yield "the five names of the original guide", guide_alert_names

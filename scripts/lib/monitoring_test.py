@@ -7,6 +7,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+import faults  # noqa: E402
 import monitoring_panels  # noqa: E402
 import monitoring_source as source  # noqa: E402
 import server  # noqa: E402
@@ -21,6 +22,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/test-monitoring", description="The monitoring files on a real Prometheus and Alertmanager.")
     parser.add_argument("--full", action="store_true", help="alerts at the pace they are shipped with; about 25 minutes")
     parser.add_argument("--record", action="store_true", help="keep the recorded series as tests/monitoring/recorded_test.yml")
+    parser.add_argument("--faults", action="store_true", help="also faults that only the build with faults can have (AGENT_MEMORY_FAULT_BIN)")
     parser.add_argument("--panels", action="store_true", help="take pictures of the dashboard instead; needs node, npm and chromium")
     asked = parser.parse_args()
     started = time.monotonic()
@@ -30,17 +32,17 @@ def main():
 
     with tempfile.TemporaryDirectory(prefix="agent-memory-monitoring-") as folder:
         if asked.panels:
-            faults = monitoring_panels.draw(server.build(), folder, say)
-            for fault in faults:
+            found = monitoring_panels.draw(server.build(), folder, say)
+            for fault in found:
                 print(f"    FAULT: {fault}")
-            return 1 if faults else 0
-        live = Live(server.build(), folder, 1 if asked.full else FACTOR, say)
-        faults = live.run()
-        if asked.record and not faults:
+            return 1 if found else 0
+        live = Live(server.build(), folder, 1 if asked.full else FACTOR, say, faults.build() if asked.faults else None)
+        found = live.run()
+        if asked.record and not found:
             made = (pathlib.Path(folder) / "recorded_test.yml").read_text()
             (source.CASES / "recorded_test.yml").write_text(KEPT + made.replace(str(source.MONITORING), "../../monitoring"))
-    say(f"{len(faults)} faults" if faults else "the monitoring works")
-    return 1 if faults else 0
+    say(f"{len(found)} faults" if found else "the monitoring works")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ class Live:
         names = ("DatabasePoolExhausted", "HighErrorRate")
         for name in names:
             self.check(f"{name} reaches the webhook in a crowd", lambda name=name: self.arrives(name, "firing", began, "/webhook"))
-        until = time.time()
+        until = self.settled()
         thread.join(self.patience + CROWD_S * 2)
         for name in names:
             self.check(f"{name} is resolved afterwards", lambda name=name: self.arrives(name, "resolved", until))
@@ -173,7 +173,7 @@ class Live:
         self.server.process.wait()
         self.check("AgentMemoryDown reaches the webhook after kill -9", lambda: self.arrives("AgentMemoryDown", "firing", began, "/critical"))
         self.check("the container's health check fails", lambda: self.container_health(False))
-        until = time.time()
+        until = self.settled()
         self.server.start()
         self.check("and is resolved after a restart", lambda: self.arrives("AgentMemoryDown", "resolved", until))
         self.recording.fault(began, until, ("AgentMemoryDown",))
@@ -187,9 +187,7 @@ class Live:
         try:
             self.check("AgentMemoryDown fires although the process lives", lambda: self.arrives("AgentMemoryDown", "firing", began, "/critical"))
             self.check("HighErrorRate fires and is held back", self.held_back)
-            # The replay sees a scrape in twenty seconds of its time, so what just began to fire here begins a little later there.
-            time.sleep(4)
-            until = time.time()
+            until = self.settled()
         finally:
             os.rename(away, self.server.db)
         self.check("and is resolved when the file is back", lambda: self.arrives("AgentMemoryDown", "resolved", until))
@@ -213,6 +211,13 @@ class Live:
                 self.check("and is resolved", lambda: self.arrives(name, "resolved", began))
             server.stop()
         self.server.start()
+
+    @staticmethod
+    def settled():
+        """A moment of a fault for the replay, which has a scrape in twenty seconds and an evaluation in fifteen: what has
+        just begun to fire here begins some scrapes later there."""
+        time.sleep(4)
+        return time.time()
 
     def held_back(self):
         def inhibited():

@@ -325,6 +325,3 @@ impl ResponseError for Fault {
         response
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -358,3 +358,37 @@ pub(super) fn keep_allow(from: &actix_web::http::header::HeaderMap, to: &mut Htt
         to.headers_mut().insert(ALLOW, allow.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Cause;
+
+    #[test]
+    fn what_is_wrong_with_a_request_is_no_refusal_and_what_it_would_cost_is() {
+        let cause = || -> Cause { "below".into() };
+        for (problem, expected) in [
+            (Problem::from(Error::Overloaded), Some(Refusal::Overloaded)),
+            (
+                Problem::from(Error::Unavailable(cause())),
+                Some(Refusal::Unavailable),
+            ),
+            (Problem::from(Error::Timeout), Some(Refusal::Timeout)),
+            (Problem::from(Error::Internal(cause())), None),
+            (Problem::from(Invalid::new("a", "b")), None),
+            (Problem::Panicked, None),
+            (Problem::Route, None),
+            (
+                Problem::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+                Some(Refusal::TooLarge),
+            ),
+            (
+                Problem::Refused(StatusCode::REQUEST_TIMEOUT),
+                Some(Refusal::Timeout),
+            ),
+            (Problem::Refused(StatusCode::NOT_FOUND), None),
+        ] {
+            assert_eq!(problem.refusal(), expected, "{problem:?}");
+        }
+    }
+}

@@ -151,8 +151,9 @@ async fn a_worker_that_blocks_shows() {
     };
     let responsive = "agent_memory_workers{state=\"responsive\"}";
     let stalled = "agent_memory_workers{state=\"stalled\"}";
-    let late = "agent_memory_worker_lag_seconds_bucket{le=\"0.5\"}";
-    let ticks = "agent_memory_worker_lag_seconds_count";
+    let lag = "agent_memory_worker_lag_seconds";
+    let late = &format!("{lag}_bucket{{le=\"0.5\"}}");
+    let ticks = &format!("{lag}_count");
     while line(ticks) < 2.0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -43,6 +43,7 @@ mod idempotency;
 mod import;
 mod isolation;
 mod metrics;
+mod metrics_fault;
 mod metrics_list;
 mod metrics_process;
 mod metrics_wire;

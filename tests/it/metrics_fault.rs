@@ -2,26 +2,29 @@
 //!
 //! **Invariant:** the middleware is the server's; only the routes are not.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_web::body::to_bytes;
+use actix_web::dev::Service as _;
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service};
-use actix_web::{App, web};
-
-use super::*;
-use crate::clock::Clock;
-use crate::exec::Exec;
-use crate::http::{Hosts, Options, Room};
-use crate::metrics::{Format, Moment, RouteLabel};
-use crate::service::{Error, Limits, Services};
-use crate::store::{Durability, Role, Store};
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpResponse};
+use agent_memory::clock::Clock;
+use agent_memory::exec::Exec;
+use agent_memory::http::{Hosts, Options, Room, State, observe};
+use agent_memory::metrics::{Format, Metrics, Moment, RouteLabel};
+use agent_memory::service::{Limits, Services};
+use agent_memory::store::{self, Durability, Role, Store};
 
 const ROUTES: &[RouteLabel] = &[
     route("/panic/{id}"),
     route("/broken"),
-    route("/busy"),
     route("/slow"),
+    route("/sixty"),
 ];
 
 const fn route(pattern: &'static str) -> RouteLabel {
@@ -40,7 +43,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = crate::store::Options {
+        let options = store::Options {
             path: dir.path().join("m.db"),
             role: Role::Command,
             readers: 1,
@@ -108,7 +111,7 @@ macro_rules! app {
                 .app_data($bench.state.clone())
                 .route("/panic/{id}", web::get().to(panics))
                 .route("/broken", web::get().to(fails))
-                .route("/busy", web::get().to(refuses))
+                .route("/sixty", web::get().to(takes_sixty_millis))
                 .route("/slow", web::get().to(std::future::pending::<HttpResponse>)),
         )
     };
@@ -119,14 +122,14 @@ async fn panics() -> HttpResponse {
     panic!("on purpose")
 }
 
-async fn fails() -> Result<HttpResponse, Problem> {
-    Err(Problem::from(Error::Internal(
-        "a lower layer's words".into(),
-    )))
+async fn fails() -> Result<HttpResponse, actix_web::Error> {
+    let words = "a lower layer's words";
+    Err(actix_web::error::ErrorInternalServerError(words))
 }
 
-async fn refuses() -> Result<HttpResponse, Problem> {
-    Err(Problem::from(Error::Overloaded))
+async fn takes_sixty_millis() -> HttpResponse {
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    HttpResponse::Ok().finish()
 }
 
 fn get(path: &str) -> TestRequest {
@@ -140,14 +143,12 @@ async fn a_panic_is_a_500_of_its_route_and_says_nothing_of_its_cause() {
     let bench = Bench::new();
     let app = app!(bench).await;
     let request = get("/panic/7").insert_header(("x-request-id", "r7"));
-    let error = actix_web::dev::Service::call(&app, request.to_request())
-        .await
-        .unwrap_err();
+    let error = app.call(request.to_request()).await.unwrap_err();
     let response = error.error_response();
     assert_eq!(response.status(), 500);
     assert_eq!(response.headers().get("x-request-id").unwrap(), "r7");
     assert_eq!(
-        response.headers().get(CONTENT_TYPE).unwrap(),
+        response.headers().get("content-type").unwrap(),
         "application/problem+json"
     );
     let body = to_bytes(response.into_body()).await.unwrap();
@@ -170,7 +171,7 @@ async fn a_panic_is_a_500_of_its_route_and_says_nothing_of_its_cause() {
 }
 
 #[actix_web::test]
-async fn a_failure_inside_and_a_refusal_are_told_apart() {
+async fn a_failure_inside_is_a_500_of_its_route_and_no_refusal() {
     let bench = Bench::new();
     let app = app!(bench).await;
     for _ in 0..2 {
@@ -178,13 +179,14 @@ async fn a_failure_inside_and_a_refusal_are_told_apart() {
         let body = to_bytes(response.into_body()).await.unwrap();
         assert!(!String::from_utf8_lossy(&body).contains("lower layer"));
     }
-    for _ in 0..3 {
-        call_service(&app, get("/busy").to_request()).await;
-    }
     assert_eq!(bench.answers("/broken", 500), "2");
-    assert_eq!(bench.answers("/busy", 503), "3");
-    assert_eq!(bench.refused("overloaded"), "3");
-    for reason in ["unavailable", "timeout", "forbidden", "too_large"] {
+    for reason in [
+        "overloaded",
+        "unavailable",
+        "timeout",
+        "forbidden",
+        "too_large",
+    ] {
         assert_eq!(bench.refused(reason), "0", "{reason}");
     }
 }
@@ -193,10 +195,7 @@ async fn a_failure_inside_and_a_refusal_are_told_apart() {
 async fn a_client_that_leaves_while_it_is_answered_is_counted_as_that_alone() {
     let bench = Bench::new();
     let app = app!(bench).await;
-    let mut answer = Box::pin(actix_web::dev::Service::call(
-        &app,
-        get("/slow").to_request(),
-    ));
+    let mut answer = Box::pin(app.call(get("/slow").to_request()));
     let pending = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending())).await;
     assert!(pending);
     assert_eq!(bench.value("agent_memory_http_requests_in_flight"), "1");
@@ -209,4 +208,24 @@ async fn a_client_that_leaves_while_it_is_answered_is_counted_as_that_alone() {
     assert_eq!(bench.answers("/slow", 200), "0");
     let timed = "agent_memory_http_request_duration_seconds_count{method=\"GET\",path=\"/slow\"}";
     assert_eq!(bench.value(timed), "0");
+}
+
+#[actix_web::test]
+async fn a_request_falls_into_the_bucket_of_the_time_it_took() {
+    let bench = Bench::new();
+    let app = app!(bench).await;
+    let begun = std::time::Instant::now();
+    let response = call_service(&app, get("/sixty").to_request()).await;
+    let took = begun.elapsed().as_secs_f64();
+    assert_eq!(response.status(), 200);
+    let of = |part: &str, more: &str| -> f64 {
+        let family = "agent_memory_http_request_duration_seconds";
+        let series = format!("{family}_{part}{{method=\"GET\",path=\"/sixty\"{more}}}");
+        bench.value(&series).parse().unwrap()
+    };
+    assert_eq!(of("bucket", ",le=\"0.05\""), 0.0);
+    assert_eq!(of("bucket", ",le=\"10.0\""), 1.0);
+    assert_eq!(of("count", ""), 1.0);
+    let sum = of("sum", "");
+    assert!((0.06..=took).contains(&sum), "{sum} of {took}");
 }

@@ -79,7 +79,7 @@ impl Bench {
             pool: (0, 0, 0),
             queue: (0, 0),
             engine_bytes: 0,
-            measures: &crate::store::measure::Measures::default(),
+            measures: &agent_memory::store::measure::Measures::default(),
             blocking: (0, 0),
         };
         let text = self.state.metrics.render(&moment, Format::Text);

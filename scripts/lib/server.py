@@ -59,10 +59,11 @@ def clean_env():
 class Server:
     """One server process on one file. Use it in a `with` block, so that it never outlives the script."""
 
-    def __init__(self, binary, db, flags=()):
+    def __init__(self, binary, db, flags=(), port=None):
         self.binary = binary
         self.flags = flags
         self.db = pathlib.Path(db)
+        self.fixed_port = port
         self.log = self.db.with_suffix(".log")
         self.process = None
         self.port = None
@@ -78,8 +79,8 @@ class Server:
 
     def start(self):
         """Starts the process and returns once it says that it lives."""
-        self.port = free_port()
-        command = [str(self.binary), "serve", "--db", str(self.db), "--listen", f"127.0.0.1:{self.port}", *self.flags]
+        self.port = self.fixed_port or free_port()
+        command = [str(self.binary), "serve", "--db", str(self.db), "--listen", f"127.0.0.1:{self.port}", *map(str, self.flags)]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=clean_env())
         deadline = time.monotonic() + START_LIMIT_S

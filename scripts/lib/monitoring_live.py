@@ -1,0 +1,260 @@
+"""The monitoring files at work: the release binary, a real Prometheus and Alertmanager, traffic, faults, and who hears of it."""
+
+import json
+import math
+import os
+import pathlib
+import subprocess
+import threading
+import time
+
+import faults
+import monitoring_source as source
+import monitoring_static as static
+from monitoring_record import Recording
+from monitoring_stack import Alertmanager, Prometheus, Sink
+from monitoring_traffic import Traffic, batch_of, crowd
+from server import Failure, Server, free_port, read_metrics
+
+# What the guide promises its quick start shows something after.
+TRAFFIC_S = 30
+EVENTS_BEFORE = 20_000
+# One connection for readers, so that a crowd can be too much for it on any machine.
+READERS = 1
+CROWD = 900
+CROWD_S = 25
+
+
+class Live:
+    """One run. `factor` is how many times faster than shipped the alerts are; 1 takes a quarter of an hour."""
+
+    def __init__(self, binary, folder, factor, say, faulty=None):
+        self.faulty = faulty
+        self.folder = pathlib.Path(folder)
+        self.factor, self.say = factor, say
+        self.server = Server(binary, self.folder / "memory.db", ["--readers", READERS], port=free_port())
+        self.sink = Sink()
+        self.faults = []
+        self.recording = None
+        # How long a message may take: five minutes of `for` and range at the shipped pace, and what Alertmanager adds.
+        self.patience = 45 + 900 / factor
+
+    def run(self):
+        with self.server, self.sink:
+            self.started = time.time()
+            self.alertmanager = Alertmanager(self.folder / "alertmanager", self.sink.url, self.factor)
+            with self.alertmanager:
+                self.hasty = Prometheus(self.folder / "hasty", self.server.port, self.alertmanager.port, self.factor, hurry=self.factor != 1)
+                self.shipped = Prometheus(self.folder / "shipped", self.server.port, free_port())
+                with self.hasty, self.shipped:
+                    self.stages()
+        return self.faults
+
+    def stages(self):
+        self.lint("of an empty store")
+        self.catalog = self.read_catalog()
+        for title, check in static.checks(self.catalog):
+            self.check(title, check)
+        self.fill()
+        with Traffic(self.server.port):
+            self.say(f"{TRAFFIC_S} s of traffic")
+            began = time.time()
+            time.sleep(TRAFFIC_S)
+            self.check("Prometheus has loaded exactly the shipped rules", self.rules_loaded)
+            self.check("every query of the guide gives a number", self.guide_queries)
+            self.lint("under load")
+            self.check("the watchdog arrives where a dead man's switch would be", lambda: self.arrives("AgentMemoryWatchdog", "firing", self.started, "/deadman"))
+            self.check("nothing else fires on a healthy server", lambda: self.silence(began))
+            self.check("the container's health check passes", lambda: self.container_health(True))
+            self.recording = Recording(self.hasty, began, self.factor)
+            self.recording.calm(time.time(), after_errors=False)
+            self.too_many_readers()
+            self.killed()
+            self.file_gone()
+            if self.faulty:
+                self.injected()
+            self.check("every target of every panel gives data", lambda: self.panel_targets(began))
+        self.lint("after the faults")
+        self.check("the recorded series make the shipped rules fire in the faults alone", self.replay)
+        self.check("scripts/import-dashboard posts it with the proof it was given", self.import_dashboard)
+
+    # Each stage below gives a list of faults, or adds to it.
+
+    def check(self, title, check):
+        self.say(title)
+        try:
+            found = check() or []
+        except Failure as failure:
+            found = [str(failure)]
+        for fault in found:
+            print(f"    FAULT: {fault}", flush=True)
+        self.faults += found
+
+    def lint(self, when):
+        def check():
+            body = self.server.client().request("GET", "/metrics/prometheus").body
+            done = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True)
+            return [] if done.returncode == 0 else [(done.stdout + done.stderr).decode()]
+
+        self.check(f"promtool accepts the exposition {when}", check)
+
+    def read_catalog(self):
+        values, types = read_metrics(self.server.client().call("GET", "/metrics/prometheus").text)
+        return static.catalog_of(values, types)
+
+    def fill(self):
+        self.say(f"{EVENTS_BEFORE} events, so that a search has something to do")
+        client = self.server.client()
+        for start in range(0, EVENTS_BEFORE, 1000):
+            client.post_batch(batch_of(start, 1000))
+
+    def rules_loaded(self):
+        shipped = sorted((rule.get("alert") or rule["record"]) for rule in source.rules())
+        loaded = self.shipped.loaded_rules()
+        faults = [f"{name}: {health}: {error}" for name, _, health, error in loaded if health == "err" or error]
+        names = sorted(name for name, *_ in loaded)
+        if names != shipped:
+            faults.append(f"loaded but not shipped: {set(names) - set(shipped)}; shipped but not loaded: {set(shipped) - set(names)}")
+        print(f"    {len(names)} rules")
+        return faults
+
+    def guide_queries(self):
+        faults = []
+        queries = list(source.guide_queries())
+        for where, expression in queries:
+            samples = self.shipped.query(expression)
+            if not samples:
+                faults.append(f"{where}: nothing for {expression}")
+        print(f"    {len(queries)} queries")
+        return faults
+
+    def wait_for(self, condition, what, limit=None):
+        deadline = time.monotonic() + (limit or self.patience)
+        while time.monotonic() < deadline:
+            got = condition()
+            if got:
+                return got
+            time.sleep(0.25)
+        raise Failure(f"{what} did not happen within {limit or self.patience:.0f} s")
+
+    def arrives(self, name, status, since, path=None):
+        at, where = self.wait_for(lambda: self.sink.of(name, status, since), f"the message that {name} is {status}")[0]
+        print(f"    {name} {status} after {max(0, at - since):.1f} s, at {where}", flush=True)
+        return [f"{name} went to {where} instead of {path}"] if path and where != path else []
+
+    def silence(self, since):
+        fired = self.hasty.query_range('ALERTS{alertstate="firing",alertname!="AgentMemoryWatchdog"}', since, time.time(), 1)
+        return [f"{labels['alertname']} fired: {labels}" for labels, _ in fired]
+
+    def too_many_readers(self):
+        """More searches than there are connections: they wait, and those that wait too long are refused."""
+        began = time.time()
+        thread = threading.Thread(target=lambda: self.crowd_said(crowd(self.server.port, self.folder, CROWD, self.crowd_seconds())), daemon=True)
+        thread.start()
+        names = ("DatabasePoolExhausted", "HighErrorRate")
+        for name in names:
+            self.check(f"{name} reaches the webhook in a crowd", lambda name=name: self.arrives(name, "firing", began, "/webhook"))
+        until = self.settled()
+        thread.join(self.patience + CROWD_S * 2)
+        for name in names:
+            self.check(f"{name} is resolved afterwards", lambda name=name: self.arrives(name, "resolved", until))
+        self.recording.fault(began, until, names)
+        self.recording.calm(time.time(), after_errors=True)
+
+    def crowd_seconds(self):
+        return max(CROWD_S, math.ceil(480 / self.factor))
+
+    def crowd_said(self, report):
+        print(f"    the crowd: {report[0]}", flush=True)
+
+    def killed(self):
+        began = time.time()
+        self.server.process.kill()
+        self.server.process.wait()
+        self.check("AgentMemoryDown reaches the webhook after kill -9", lambda: self.arrives("AgentMemoryDown", "firing", began, "/critical"))
+        self.check("the container's health check fails", lambda: self.container_health(False))
+        until = self.settled()
+        self.server.start()
+        self.check("and is resolved after a restart", lambda: self.arrives("AgentMemoryDown", "resolved", until))
+        self.recording.fault(began, until, ("AgentMemoryDown",))
+        self.recording.calm(time.time(), after_errors=True)
+
+    def file_gone(self):
+        """The file is moved away: the process lives and answers, and every write is refused."""
+        began = time.time()
+        away = self.server.db.with_suffix(".away")
+        os.rename(self.server.db, away)
+        try:
+            self.check("AgentMemoryDown fires although the process lives", lambda: self.arrives("AgentMemoryDown", "firing", began, "/critical"))
+            self.check("HighErrorRate fires and is held back", self.held_back)
+            until = self.settled()
+        finally:
+            os.rename(away, self.server.db)
+        self.check("and is resolved when the file is back", lambda: self.arrives("AgentMemoryDown", "resolved", until))
+        told = self.sink.of("HighErrorRate", "firing", began)
+        if told and told[0][0] < until:
+            self.faults.append("HighErrorRate was sent although AgentMemoryDown was")
+        self.recording.fault(began, until, ("AgentMemoryDown", "HighErrorRate"))
+
+    def injected(self):
+        """What only a fault moves, in the build that can be asked for faults, on the same file and port."""
+        self.server.stop()
+        server = faults.FaultyServer(self.faulty, self.server.db, ["--readers", READERS])
+        server.fixed_port = self.server.port
+        with server:
+            # A counter has to be seen before it can be seen to rise.
+            time.sleep(5)
+            for line, name, path in [("writes ioerr 3", "AgentMemorySqliteFault", "/critical"), ("panic 2", "AgentMemoryPanics", "/webhook")]:
+                began = time.time()
+                server.ask(line)
+                self.check(f"{name} reaches the webhook after {line!r}", lambda: self.arrives(name, "firing", began, path))
+                self.check("and is resolved", lambda: self.arrives(name, "resolved", began))
+            server.stop()
+        self.server.start()
+
+    @staticmethod
+    def settled():
+        """A moment of a fault for the replay, which has a scrape in twenty seconds and an evaluation in fifteen: what has
+        just begun to fire here begins some scrapes later there."""
+        time.sleep(4)
+        return time.time()
+
+    def held_back(self):
+        def inhibited():
+            return [alert for alert in self.alertmanager.alerts()
+                    if alert["labels"]["alertname"] == "HighErrorRate" and alert["status"]["inhibitedBy"]]
+
+        self.wait_for(inhibited, "that HighErrorRate is inhibited")
+
+    def panel_targets(self, since):
+        faults, count = [], 0
+        for panel in source.panels():
+            for target in panel["targets"]:
+                count += 1
+                expression = source.resolved(target["expr"])
+                series = self.shipped.query_range(expression, since, time.time(), 5)
+                if not any(math.isfinite(value) for _, points in series for _, value in points):
+                    faults.append(f"panel {panel['id']} {panel['title']!r} is empty: {expression}")
+        print(f"    {count} targets")
+        return faults
+
+    def container_health(self, wanted):
+        """Runs the Dockerfile's HEALTHCHECK here."""
+        text = (source.MONITORING / "Dockerfile").read_text()
+        command = text.split("CMD ", 1)[1].split("\n", 1)[0]
+        done = subprocess.run(json.loads(command), capture_output=True, timeout=5, env=os.environ | {"AGENT_MEMORY_PORT": str(self.server.port)})
+        passed = done.returncode == 0
+        return [] if passed is wanted else [f"it {'passes' if passed else 'fails'}: {done.stderr.decode()}"]
+
+    def replay(self):
+        return self.recording.replay(self.folder)
+
+    def import_dashboard(self):
+        token = "of-a-service-account"
+        done = subprocess.run([source.ROOT / "scripts/import-dashboard", self.sink.url], capture_output=True, text=True,
+                              env=os.environ | {"GRAFANA_TOKEN": token})
+        if done.returncode:
+            return [done.stderr]
+        _, path, body, headers = self.sink.heard[-1]
+        right = path == "/api/dashboards/db" and headers.get("Authorization") == f"Bearer {token}" and body["dashboard"] == source.dashboard()
+        return [] if right else [f"it sent {path} with {sorted(headers)}"]

@@ -76,6 +76,7 @@ mod rows;
 mod sampler;
 mod schema;
 mod session;
+mod settle;
 mod stat;
 mod task;
 mod turn;

@@ -20,6 +20,7 @@ use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::Group;
 use crate::store::sqlite::mover::Mover;
 use crate::store::sqlite::published::{Published, lock};
+use crate::store::sqlite::settle::Settler;
 use crate::store::sqlite::task::{Task, Work};
 use crate::store::sqlite::unit::Unit;
 use crate::store::{Pending, StoreError};
@@ -145,7 +146,7 @@ fn serve(mut group: Group, tasks: &Receiver<Box<dyn Task>>, mut checkpointer: Ch
         published.bytes.fetch_sub(task.bytes(), Ordering::AcqRel);
         task
     };
-    let mut checked = Instant::now();
+    let (mut checked, mut settler) = (Instant::now(), Settler::default());
     loop {
         match tasks.recv_timeout(IDLE_TICK) {
             Ok(first) => {
@@ -155,7 +156,12 @@ fn serve(mut group: Group, tasks: &Receiver<Box<dyn Task>>, mut checkpointer: Ch
                     look_whether_it_passed(&mut group, &mut checkpointer, &mut checked);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => idle(&mut group, &mut checkpointer, &mut checked),
+            Err(RecvTimeoutError::Timeout) => {
+                idle(&mut group, &mut checkpointer, &mut checked);
+                if published.writable() {
+                    settler.when_idle(&mut group, &mut checkpointer);
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }

@@ -1,0 +1,121 @@
+//! Makes one of the term index's many segments while nobody writes.
+//!
+//! A search looks for each of its terms in every segment, and what the writer merges between writes leaves about a dozen;
+//! with one a search is a tenth cheaper. Making it reads and writes the whole index, so it is done when the memory has
+//! grown by a quarter since the last time: all in all a passage's terms are written five times more. A file that is opened
+//! counts from what it holds.
+//!
+//! **Invariant:** a write waits for one slice at most, some milliseconds.
+
+use std::time::{Duration, Instant};
+
+use crate::store::StoreError;
+use crate::store::measure::Op;
+use crate::store::sqlite::checkpoint::Checkpointer;
+use crate::store::sqlite::group::Group;
+use crate::store::sqlite::unit::find;
+
+/// Pages of the index that one slice writes; a commit each.
+const SLICE_PAGES: i64 = 64;
+/// How long it works in one idle moment; the end of a server waits for it.
+const MOST_TIME: Duration = Duration::from_millis(100);
+/// Passages that are no growth to speak of.
+const LEAST_GROWTH: i64 = 1_000;
+
+/// When the index was settled last.
+#[derive(Debug, Default)]
+pub(super) struct Settler {
+    /// The last passage there was then.
+    settled: Option<i64>,
+    under_way: bool,
+}
+
+impl Settler {
+    /// Does some of what is due, unless writes wait.
+    pub(super) fn when_idle(&mut self, group: &mut Group, checkpointer: &mut Checkpointer) {
+        let begun = Instant::now();
+        while group.published().depth() == 0 && begun.elapsed() < MOST_TIME {
+            match self.slice(group) {
+                Ok(true) => checkpointer.after_group(group.connection(), false),
+                Ok(false) => return,
+                // The group has told of it; the next idle moment tries again.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Merges some pages; false if there is nothing to do.
+    fn slice(&mut self, group: &mut Group) -> Result<bool, StoreError> {
+        let last = "select max(seq) from chunk";
+        let last = find(group.connection(), last, [], |row| {
+            row.get::<_, Option<i64>>(0)
+        })?;
+        let last = last.flatten().unwrap_or(0);
+        let settled = (*self.settled.get_or_insert(last)).min(last);
+        let grown = last - settled;
+        if !self.under_way && grown < LEAST_GROWTH.max(settled / 4) {
+            return Ok(false);
+        }
+        let work = group.run_one(Op::Probe, |unit| {
+            let before = unit.connection.total_changes();
+            unit.execute(
+                "insert into term_index (term_index, rank) values ('merge', ?1)",
+                [-SLICE_PAGES],
+            )?;
+            // From FTS5's documentation: the command itself counts as one.
+            Ok(unit.connection.total_changes() - before >= 2)
+        });
+        self.under_way = work.wait()?;
+        if !self.under_way {
+            self.settled = Some(last);
+        }
+        Ok(self.under_way)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::testing;
+
+    #[test]
+    fn a_grown_index_becomes_one_segment_and_then_rests() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut group = testing::group(&dir);
+        let mut checkpointer =
+            Checkpointer::new(dir.path().join("m.db-wal"), group.published(), None);
+        let mut settler = Settler::default();
+        settler.when_idle(&mut group, &mut checkpointer);
+        for number in 0..LEAST_GROWTH {
+            let text = format!("1:word{number} 1:common");
+            let add = move |unit: &mut crate::store::sqlite::unit::Unit<'_>| {
+                unit.execute(
+                    "insert into chunk (tenant_no, entity_type, entity_seq, ts, sensitivity, field, byte_start, byte_end, words)
+                     values (1, 0, 1, 0, 0, 0, 0, 0, 2)",
+                    [],
+                )?;
+                unit.effects.index(number + 1, text);
+                Ok(())
+            };
+            group.run_one(Op::Probe, add).wait().unwrap();
+        }
+        let one = |group: &Group, sql: &str| -> i64 {
+            group
+                .connection()
+                .query_row(sql, [], |row| row.get(0))
+                .unwrap()
+        };
+        let segments = "select count(distinct segid) from term_index_idx";
+        assert!(one(&group, segments) > 3, "{}", one(&group, segments));
+        for _ in 0..100 {
+            settler.when_idle(&mut group, &mut checkpointer);
+        }
+        assert_eq!(one(&group, segments), 1);
+        let found = "select count(*) from term_index where term_index match '\"1:common\"'";
+        assert_eq!(one(&group, found), LEAST_GROWTH);
+        // Nothing is written to a file that rests.
+        let changes = group.connection().total_changes();
+        settler.when_idle(&mut group, &mut checkpointer);
+        assert_eq!(group.connection().total_changes(), changes);
+    }
+}

@@ -81,6 +81,8 @@ labels! {
         Import = "import",
         /// What a group writes once for all of its units: their terms and counts.
         Flush = "flush",
+        /// A slice of making one segment of the index's many.
+        Settle = "settle",
         /// A write that proves that one can be made, or writes counts alone.
         Probe = "probe",
     }
@@ -111,6 +113,7 @@ impl Op {
             | Self::Forget
             | Self::Import
             | Self::Flush
+            | Self::Settle
             | Self::Probe => false,
         }
     }

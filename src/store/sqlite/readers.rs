@@ -18,7 +18,7 @@ use crate::fault;
 use crate::store::measure::Op;
 use crate::store::sqlite::error::injected;
 use crate::store::sqlite::file;
-use crate::store::sqlite::measured::COUNTS_EVERY;
+use crate::store::sqlite::measured::{COUNTS_EVERY, Measured};
 use crate::store::sqlite::published::Published;
 use crate::store::{OpenError, Options, PoolState, StoreError, Wait};
 
@@ -74,6 +74,25 @@ pub(super) struct Readers {
     read_time: Option<Duration>,
 }
 
+/// A read that is under way, until it is dropped: a panic ends it too.
+struct OpenRead<'a> {
+    measured: &'a Measured,
+    slot: usize,
+}
+
+impl<'a> OpenRead<'a> {
+    fn new(measured: &'a Measured, slot: usize, begun: Instant) -> Self {
+        measured.read_begins(slot, begun);
+        Self { measured, slot }
+    }
+}
+
+impl Drop for OpenRead<'_> {
+    fn drop(&mut self) {
+        self.measured.read_ends(self.slot);
+    }
+}
+
 impl Readers {
     /// Opens the connections.
     pub(super) fn open(options: &Options, published: Arc<Published>) -> Result<Self, OpenError> {
@@ -113,8 +132,9 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let mut reader = self.reader(wait)?;
         let begun = Instant::now();
-        self.published.measured.read_begins(reader.slot, begun);
+        let open = OpenRead::new(&self.published.measured, reader.slot, begun);
         let outcome = self.timed(&reader.connection, begun, read);
+        drop(open);
         self.measure(op, &mut reader, begun.elapsed());
         outcome.map_err(|error| {
             if is_interrupted(&error) {
@@ -167,7 +187,6 @@ impl Readers {
 
     fn measure(&self, op: Op, reader: &mut Reader, took: Duration) {
         let measured = &self.published.measured;
-        measured.read_ends(reader.slot);
         measured.note_work(op, took);
         if reader.counts_read.elapsed() >= COUNTS_EVERY {
             reader.counts_read = Instant::now();

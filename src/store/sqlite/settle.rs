@@ -1,4 +1,4 @@
-//! Makes one of the term index's many segments while nobody writes.
+//! Makes one of the term index's many segments in the gaps between writes.
 //!
 //! A search looks for each of its terms in every segment, and what the writer merges between writes leaves about a dozen;
 //! with one a search is a tenth cheaper. Making it reads and writes the whole index, so it is done when the memory has
@@ -17,8 +17,12 @@ use crate::store::sqlite::unit::find;
 
 /// Pages of the index that one slice writes; a commit each.
 const SLICE_PAGES: i64 = 64;
-/// How long it works in one idle moment; the end of a server waits for it.
+/// How long nobody must have written for it to begin.
+pub(super) const GAP: Duration = Duration::from_millis(20);
+/// How long it works in one gap; the end of a server waits for it.
 const MOST_TIME: Duration = Duration::from_millis(100);
+/// How often it looks how much the memory has grown.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Passages that are no growth to speak of.
 const LEAST_GROWTH: i64 = 1_000;
 
@@ -30,55 +34,70 @@ const FEW_SEGMENTS: i64 = 4;
 pub(super) struct Settler {
     /// The last passage there was then.
     settled: Option<i64>,
-    under_way: bool,
+    looked_at: Option<Instant>,
+    /// What the last look found, or a merge that is not at its end.
+    due: bool,
 }
 
 impl Settler {
-    /// Does some of what is due, unless writes wait.
-    pub(super) fn when_idle(&mut self, group: &mut Group, checkpointer: &mut Checkpointer) {
+    /// Whether there is something to do in the next gap.
+    pub(super) fn is_due(&mut self, group: &Group) -> bool {
+        let late = |looked: Instant| looked.elapsed() >= LOOK_EVERY;
+        if !self.due && self.looked_at.is_none_or(late) {
+            self.looked_at = Some(Instant::now());
+            // What cannot be looked at is for the self-check to tell of.
+            self.due = self.has_grown(group).unwrap_or(false);
+        }
+        self.due
+    }
+
+    /// Does some of what is due, until somebody writes. With the log at its bound it waits, as writes do.
+    pub(super) fn in_a_gap(&mut self, group: &mut Group, checkpointer: &mut Checkpointer) {
         let begun = Instant::now();
-        while group.published().depth() == 0 && begun.elapsed() < MOST_TIME {
-            match self.slice(group) {
-                Ok(true) => checkpointer.after_group(group.connection(), false),
-                Ok(false) => return,
-                // The group has told of it; the next idle moment tries again.
-                Err(_) => return,
-            }
+        let published = group.published();
+        while self.is_due(group)
+            && published.depth() == 0
+            && published.writable()
+            && !published.log_is_full()
+            && begun.elapsed() < MOST_TIME
+        {
+            // Why not, the group has told; then it is for the next growth.
+            self.due = merge(group).unwrap_or(false);
+            checkpointer.after_group(group.connection(), false);
         }
     }
 
-    /// Merges some pages; false if there is nothing to do.
-    fn slice(&mut self, group: &mut Group) -> Result<bool, StoreError> {
-        let last = "select max(seq) from chunk";
-        let last = find(group.connection(), last, [], |row| {
-            row.get::<_, Option<i64>>(0)
-        })?;
-        let last = last.flatten().unwrap_or(0);
+    fn has_grown(&mut self, group: &Group) -> rusqlite::Result<bool> {
+        let last = find(
+            group.connection(),
+            "select coalesce(max(seq), 0) from chunk",
+            [],
+            |row| row.get(0),
+        )?;
+        let last: i64 = last.unwrap_or(0);
         let settled = match self.settled {
             Some(settled) => settled.min(last),
             None if segments(group)? > FEW_SEGMENTS => 0,
             None => last,
         };
-        self.settled = Some(settled);
-        let grown = last - settled;
-        if !self.under_way && grown < LEAST_GROWTH.max(settled / 4) {
-            return Ok(false);
-        }
-        let work = group.run_one(Op::Probe, |unit| {
-            let before = unit.connection.total_changes();
-            unit.execute(
-                "insert into term_index (term_index, rank) values ('merge', ?1)",
-                [-SLICE_PAGES],
-            )?;
-            // From FTS5's documentation: the command itself counts as one.
-            Ok(unit.connection.total_changes() - before >= 2)
-        });
-        self.under_way = work.wait()?;
-        if !self.under_way {
-            self.settled = Some(last);
-        }
-        Ok(self.under_way)
+        let has_grown = last - settled >= LEAST_GROWTH.max(settled / 4);
+        self.settled = Some(if has_grown { last } else { settled });
+        Ok(has_grown)
     }
+}
+
+/// Merges some pages; false if there was nothing left to merge.
+fn merge(group: &mut Group) -> Result<bool, StoreError> {
+    let work = group.run_one(Op::Settle, |unit| {
+        let before = unit.connection.total_changes();
+        unit.execute(
+            "insert into term_index (term_index, rank) values ('merge', ?1)",
+            [-SLICE_PAGES],
+        )?;
+        // From FTS5's documentation: the command itself counts as one.
+        Ok(unit.connection.total_changes() - before >= 2)
+    });
+    work.wait()
 }
 
 /// How many segments the index has; a millisecond for a million events.
@@ -100,7 +119,7 @@ mod tests {
         let mut checkpointer =
             Checkpointer::new(dir.path().join("m.db-wal"), group.published(), None);
         let mut settler = Settler::default();
-        settler.when_idle(&mut group, &mut checkpointer);
+        settler.in_a_gap(&mut group, &mut checkpointer);
         for number in 0..LEAST_GROWTH {
             let text = format!("1:word{number} 1:common");
             let add = move |unit: &mut crate::store::sqlite::unit::Unit<'_>| {
@@ -115,8 +134,9 @@ mod tests {
             group.run_one(Op::Probe, add).wait().unwrap();
         }
         assert!(segments(&group).unwrap() > 3);
-        for _ in 0..100 {
-            settler.when_idle(&mut group, &mut checkpointer);
+        settler.looked_at = None;
+        while settler.is_due(&group) {
+            settler.in_a_gap(&mut group, &mut checkpointer);
         }
         assert_eq!(segments(&group).unwrap(), 1);
         let sql = "select count(*) from term_index where term_index match '\"1:common\"'";
@@ -124,7 +144,8 @@ mod tests {
         assert_eq!(found, Some(LEAST_GROWTH));
         // Nothing is written to a file that rests.
         let changes = group.connection().total_changes();
-        settler.when_idle(&mut group, &mut checkpointer);
+        settler.looked_at = None;
+        settler.in_a_gap(&mut group, &mut checkpointer);
         assert_eq!(group.connection().total_changes(), changes);
     }
 }

@@ -20,7 +20,7 @@ use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::Group;
 use crate::store::sqlite::mover::Mover;
 use crate::store::sqlite::published::{Published, lock};
-use crate::store::sqlite::settle::Settler;
+use crate::store::sqlite::settle::{GAP, Settler};
 use crate::store::sqlite::task::{Task, Work};
 use crate::store::sqlite::unit::Unit;
 use crate::store::{Pending, StoreError};
@@ -146,9 +146,15 @@ fn serve(mut group: Group, tasks: &Receiver<Box<dyn Task>>, mut checkpointer: Ch
         published.bytes.fetch_sub(task.bytes(), Ordering::AcqRel);
         task
     };
-    let (mut checked, mut settler) = (Instant::now(), Settler::default());
+    let (mut checked, mut looked) = (Instant::now(), Instant::now());
+    let mut settler = Settler::default();
     loop {
-        match tasks.recv_timeout(IDLE_TICK) {
+        let patience = if settler.is_due(&group) {
+            GAP
+        } else {
+            IDLE_TICK
+        };
+        match tasks.recv_timeout(patience) {
             Ok(first) => {
                 let erased = group.run(leave(first), || tasks.try_recv().ok().map(leave));
                 checkpointer.after_group(group.connection(), erased);
@@ -157,10 +163,11 @@ fn serve(mut group: Group, tasks: &Receiver<Box<dyn Task>>, mut checkpointer: Ch
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
-                idle(&mut group, &mut checkpointer, &mut checked);
-                if published.writable() {
-                    settler.when_idle(&mut group, &mut checkpointer);
+                if looked.elapsed() >= IDLE_TICK {
+                    looked = Instant::now();
+                    idle(&mut group, &mut checkpointer, &mut checked);
                 }
+                settler.in_a_gap(&mut group, &mut checkpointer);
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }

@@ -227,3 +227,12 @@ def of_thirds(samples, told):
             yield f"{action} becomes slower: p90 {tenth[0]:.1f} to {tenth[1]:.1f} ms"
 
 
+def percentile(values, share):
+    if not values:
+        raise Failure("an action was never done in a third of the run: this run shows nothing")
+    values.sort()
+    return values[min(len(values) - 1, len(values) * share // 100)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

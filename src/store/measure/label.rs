@@ -89,6 +89,11 @@ labels! {
 }
 
 impl Op {
+    /// Whether the store does it for itself, and nobody waits for it.
+    pub fn is_upkeep(self) -> bool {
+        matches!(self, Self::Settle | Self::Probe)
+    }
+
     /// Whether it runs on a connection of the pool.
     pub fn reads(self) -> bool {
         match self {

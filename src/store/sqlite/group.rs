@@ -136,7 +136,8 @@ impl Group {
             Err(GroupFailure::Fault(_)) => Batch::Failed,
             Err(GroupFailure::Damaged(_)) => Batch::Damaged,
         };
-        measured.note_batch(ran.len(), ended);
+        let upkeep = ran.iter().filter(|task| task.op().is_upkeep()).count();
+        measured.note_batch(ran.len() - upkeep, ended);
         if self.counts_read.elapsed() >= COUNTS_EVERY {
             self.counts_read = Instant::now();
             let writers = &measured.writers;
@@ -264,8 +265,7 @@ impl Group {
         reached: &mut Instant,
     ) -> Result<(), GroupFailure> {
         let measured = &self.published.measured;
-        let waited = reached.saturating_duration_since(task.queued());
-        measured.queue_wait.observe_time(waited);
+        measured.note_wait(task.op(), reached.saturating_duration_since(task.queued()));
         let outcome = run_unit(&self.connection, measured, task, effects).and_then(|()| {
             let relieved = effects.relieve(&self.connection);
             relieved.map_err(|error| GroupFailure::of_sqlite(measured, "the terms", &error))

@@ -113,10 +113,22 @@ impl Measured {
     }
 
     /// A group of writes has ended.
+    ///
+    /// The store's own upkeep is none of the units, and makes no group by itself.
     pub(super) fn note_batch(&self, units: usize, ended: Batch) {
+        if units == 0 {
+            return;
+        }
         self.batch_units
             .observe(u64::try_from(units).unwrap_or(u64::MAX));
         self.batches.add(ended, 1);
+    }
+
+    /// A unit waited for its turn.
+    pub(super) fn note_wait(&self, op: Op, waited: Duration) {
+        if !op.is_upkeep() {
+            self.queue_wait.observe_time(waited);
+        }
     }
 
     /// A group that changes the memory is on the disk.

@@ -3,7 +3,7 @@
 //! *Writing.* A write is a closure over a [`unit::Unit`], queued to the writer, which runs many in one transaction and
 //! commits once ([`writer`], [`group`]). Among processes, whoever waits is next ([`turn`]). What is counted is counted by the
 //! same transaction ([`unit::Effects`]) and published after its commit; the log goes into the file when the writer
-//! says ([`checkpoint`]).
+//! says ([`checkpoint`]), and the index becomes one segment in the gaps between writes ([`settle`]).
 //!
 //! *Reading.* A read is a closure over a read-only connection, in a transaction of its own ([`readers`]). It sees the
 //! last commit and never waits for the writer. What reads keep for the next ones (what is known of passages, what stands

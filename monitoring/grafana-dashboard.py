@@ -249,6 +249,8 @@ def business():
               base=BLUE, steps=[(100000, YELLOW)], min=0),
         panel(77, "bargauge", "Decisions by status", "Those that hold, and those that another replaced.", "short",
               [target(f"sum by (status) (agent_memory_decisions_total{sel()})", "{{status}}")], base=BLUE, steps=[(100000, YELLOW)], min=0),
+        panel(78, "stat", "Handoffs to remember", "Handoffs whose `remember` says something: what a session leaves for the next.", "short",
+              [target(f"agent_memory_handoffs_to_remember{sel()}")], base=BLUE, steps=[(100000, YELLOW)], min=0),
     ]
 
 

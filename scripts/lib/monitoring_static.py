@@ -61,17 +61,49 @@ def case_counts(catalog):
 
 
 def case_labels(catalog):
-    """The cases are made of series as the server has them: a rule that asks for labels nobody has would pass all others."""
+    """The cases are made of series as the server has them: a rule that asks for labels nobody has would pass all others,
+    and so would a quantile between bounds that are nobody's."""
     faults = []
     for file in sorted(source.CASES.glob("*_test.yml")):
         for case in yaml.safe_load(file.read_text())["tests"]:
             for series in case["input_series"]:
                 name, _, labels = series["series"].partition("{")
                 for label, value in (pair.split("=", 1) for pair in split_labels("{" + labels)):
-                    # Paths and buckets are made up where they do not matter.
-                    if label not in ("path", "method", "le"):
+                    if label == "le":
+                        if float(value.strip('"')) not in bounds(catalog, name):
+                            faults.append(f"{file.name}: {name} has no bound {value}")
+                    # Paths are made up where they do not matter.
+                    elif label not in ("path", "method"):
                         faults += [f"{file.name}: {fault}" for fault in catalog.strange(name, label, value.strip('"'), False)]
     return sorted(set(faults))
+
+
+def bounds(catalog, bucket):
+    """Where the buckets of a histogram end, as the server has them."""
+    return {float(bound) for bound in catalog.values.get((bucket, "le"), ())}
+
+
+def judged(catalog):
+    """Every expression that is held against numbers, with them: alerts against their own, panels against their thresholds."""
+    for rule in source.alerts():
+        numbers = re.findall(r"[<>]=? *([\d.]+(?:e\d+)?)(?![\d.]* *\*)", rule["expr"])
+        yield f"alert {rule['alert']}", rule["expr"], {float(number) for number in numbers[:1]}
+    for panel in source.panels():
+        steps = {step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]} - {None}
+        for target in panel["targets"]:
+            yield f"panel {panel['id']} {panel['title']!r}", source.resolved(target["expr"]), steps
+
+
+def quantile_bounds(catalog):
+    """What a quantile is held against is a bound of its histogram: between two it is a guess, wrong by up to their distance."""
+    faults, seen, recorded = [], 0, source.recorded()
+    for where, expression, numbers in judged(catalog):
+        whole = " ".join([expression, *(recorded[name] for name in Reading(catalog, expression).names if name in recorded)])
+        for bucket in set(re.findall(r"histogram_quantile\([^[]*?(\w+_bucket)\b", whole)):
+            seen += 1
+            faults += [f"{where} is held against {number}, which is no bound of {bucket}" for number in sorted(numbers - bounds(catalog, bucket))]
+    print(f"    {seen} histograms")
+    return faults
 
 
 def rule_coverage(catalog):
@@ -359,6 +391,7 @@ def checks(catalog):
     yield "every alert in its fault and in what looks like it", rule_cases
     yield "each alert has a firing and a silent case", lambda: rule_coverage(catalog)
     yield "the cases are of series that there are", lambda: case_labels(catalog)
+    yield "quantiles are held against bounds of their histograms", lambda: quantile_bounds(catalog)
     yield "joins that match nothing, rates of gauges, series that are not there", lambda: expressions(catalog)
     yield "the names in the guide are the names of the server", lambda: metric_names(catalog)
     yield "the five names of the original guide", guide_alert_names

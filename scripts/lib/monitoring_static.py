@@ -207,10 +207,31 @@ def panel_faults(panel):
         expression = target["expr"]
         if "$instance" not in expression:
             yield f"not limited to $instance: {expression[:80]}"
-        if "$job" not in expression and "ALERTS" not in expression:
+        if "$job" not in expression:
             yield f"not limited to $job: {expression[:80]}"
         if re.search(r"\brate\([^()]*\[\d", expression):
             yield f"a rate over a fixed range: {expression[:80]}"
+
+
+def alerts_panel():
+    """The number of alerts that fire is of those of the chosen servers, and of those that are of no single server."""
+    shown = next(target["expr"] for panel in source.panels() for target in panel["targets"] if "ALERTS" in target["expr"])
+    firing = [
+        ("DatabasePoolTimeouts", "firing", "agent-memory", "m:3456"), ("AgentMemoryDown", "firing", "agent-memory", None),
+        ("OfTheWholeJob", "firing", "agent-memory", None),
+        ("DatabasePoolTimeouts", "firing", "agent-memory", "other:1"), ("DatabasePoolTimeouts", "firing", "another", "m:3456"),
+        ("AgentMemoryPanics", "pending", "agent-memory", "m:3456"), ("AgentMemoryWatchdog", "firing", "", None),
+    ]
+    series = [
+        f'ALERTS{{alertname="{name}",alertstate="{state}",job="{job}"' + (f',instance="{instance}"}}' if instance else "}")
+        for name, state, job, instance in firing
+    ]
+    probe = {"expr": source.resolved(shown, instance="m:3456"), "eval_time": "1m", "exp_samples": [{"labels": "{}", "value": 3}]}
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "panel_test.yml"
+        case = {"interval": "1m", "input_series": [{"series": one, "values": "1x5"} for one in series], "promql_expr_test": [probe]}
+        file.write_text(yaml.safe_dump({"rule_files": [], "tests": [case]}))
+        return run("promtool", "test", "rules", file)
 
 
 def places(panels):
@@ -397,6 +418,7 @@ def checks(catalog):
     yield "the five names of the original guide", guide_alert_names
     yield "alerts lead to panels and runbooks", links
     yield "the dashboard's file", dashboard_file
+    yield "the panel of firing alerts counts those of a whole job too", alerts_panel
     yield "what is sent by scripts/import-dashboard", import_script
     yield "Prometheus's configurations, the second as compose mounts it", prometheus_configs
     yield "docker-compose.yml", compose_file

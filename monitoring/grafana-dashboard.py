@@ -211,7 +211,7 @@ def write_path():
 
 def memory():
     return [
-        panel(60, "timeseries", "Memory of its limit", "Anonymous memory against the smallest of control group, setting and machine.", "percentunit",
+        panel(60, "timeseries", "Memory of its limit", "Anonymous memory against the smallest of the control group, those above it, and the machine.", "percentunit",
               [target(f"agent_memory:memory_used:ratio{sel()}")], min=0, max=1, steps=[(0.75, YELLOW), (0.9, RED)], runbook="HighMemoryUsage"),
         panel(61, "timeseries", "Memory by kind", "Allocated, mapped by the allocator, SQLite's own, resident. They overlap: do not add them up.", "bytes",
               [target(f"agent_memory_memory_bytes{sel()}", "{{type}} {{instance}}")], min=0, steps=[(1073741824, YELLOW)]),
@@ -264,7 +264,7 @@ def monitoring():
               [target(f"increase(agent_memory_panics_total{sel()}[10m])", "panics {{instance}}"),
                target(f'sum by (level) (increase(agent_memory_log_messages_total{TROUBLE}[10m]))', "{{level}}")],
               min=0, steps=[(1, RED)], runbook="AgentMemoryPanics"),
-        panel(84, "stat", "Drift of the counts", "Rows by which the kept counts differ from a recount. 0, or something is wrong.", "short",
+        panel(84, "stat", "Drift of the counts", "How many of the kept counts were wrong when they were last counted anew. 0, or something is wrong.", "short",
               [target(f"agent_memory_stat_drift_rows{sel()}")], steps=[(1, RED)], graph="none", runbook="AgentMemoryStatDrift"),
     ]
 

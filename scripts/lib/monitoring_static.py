@@ -10,7 +10,7 @@ import pathlib
 import yaml
 
 import monitoring_source as source
-from monitoring_promql import Catalog, Reading, split_labels
+from monitoring_promql import TARGET, Catalog, Reading, split_labels
 
 # It fires always, so there is nothing it stays silent in.
 NEVER_SILENT = {"AgentMemoryWatchdog"}
@@ -132,13 +132,27 @@ def expressions(catalog):
 
 
 def metric_names(catalog):
-    """Every name in the guide's prose and tables is a series or a family of the server."""
+    """Every name in the guide's prose and tables is a series or a family of the server, with its labels in the tables."""
     known = set(catalog.known)
     families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in known}
     named = set(METRIC.findall(source.GUIDE.read_text()))
     faults = [f"the guide names {name}, which is no series" for name in sorted(named - known - families)]
     exported = {name for name in families if name.startswith(("agent_memory_", "process_"))}
-    return faults + [f"the guide does not name {name}" for name in sorted(exported - named)]
+    return faults + [f"the guide does not name {name}" for name in sorted(exported - named)] + label_names(catalog, families)
+
+
+def label_names(catalog, families):
+    """The tables name each series with exactly the labels that it has."""
+    labels = {}
+    for series, (_, names) in catalog.known.items():
+        labels.setdefault(re.sub(r"_(bucket|sum|count)$", "", series), set()).update(names - TARGET - {"le"})
+    faults = []
+    for row in re.findall(r"^\| (`(?:agent_memory|process)_.*?) \|", source.GUIDE.read_text(), re.MULTILINE):
+        for name, given in re.findall(r"`(\w+)(?:\{([^}]*)\})?`", row):
+            said = {label.split("=")[0].strip() for label in given.split(",") if label}
+            if name in families and said != labels[name]:
+                faults.append(f"the guide gives {name} the labels {sorted(said)}, and it has {sorted(labels[name])}")
+    return faults
 
 
 def guide_alert_names():

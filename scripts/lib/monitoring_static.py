@@ -368,7 +368,7 @@ def provisioning():
     return faults
 
 
-def alert_routes():
+def alert_routes(catalog):
     config = source.MONITORING / "alertmanager.yml"
     faults = run("amtool", "check-config", config)
     wanted = {"critical": "critical", "warning": "default", "info": "default", "none": "deadman"}
@@ -377,11 +377,19 @@ def alert_routes():
     made = yaml.safe_load(config.read_text())
     if re.search(r"^\s*-?\s*(match|match_re|source_match|target_match):", config.read_text(), re.MULTILINE):
         faults.append("alertmanager.yml uses the matchers that were given up")
+    for rule in made["inhibit_rules"]:
+        if not {"job", "instance"} <= set(rule["equal"]):
+            faults.append(f"an inhibition is not of one server: {rule['target_matchers']}")
+    shapes = {rule["alert"]: Reading(catalog, rule["expr"]).shape.labels or () for rule in source.alerts()}
     severities = {rule["alert"]: rule["labels"]["severity"] for rule in source.alerts()}
     held = [re.compile(text.split('=~"')[1].rstrip('"')) for rule in made["inhibit_rules"] for text in rule["target_matchers"] if "=~" in text]
     for pattern in held:
         if not any(pattern.fullmatch(name) for name in severities):
             faults.append(f"an inhibition holds back nothing: {pattern.pattern}")
+        for name in severities:
+            # Without an instance it would be equal to none that is down, and never be held back.
+            if pattern.fullmatch(name) and "instance" not in shapes[name]:
+                faults.append(f"an inhibition names {name}, which is of no single server")
         for part in pattern.pattern.split("|"):
             if not any(re.fullmatch(part, name) for name in severities):
                 faults.append(f"an inhibition names {part}, which no alert is called")
@@ -437,6 +445,6 @@ def checks(catalog):
     yield "Prometheus's configurations, the second as compose mounts it", prometheus_configs
     yield "docker-compose.yml", compose_file
     yield "Grafana's provisioning", provisioning
-    yield "Alertmanager's configuration and routes", alert_routes
+    yield "Alertmanager's configuration and routes", lambda: alert_routes(catalog)
     yield "systemd's units", units
     yield "the guide's blocks", guide_blocks

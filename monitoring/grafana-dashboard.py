@@ -107,8 +107,8 @@ def health():
               width=4, height=4, base=RED, steps=[(1, GREEN)], mappings=UP, graph="none", runbook="AgentMemoryDown"),
         panel(2, "stat", "Uptime", "Time since the process started.", "s", [target(f"agent_memory_uptime_seconds{sel()}")],
               width=4, height=4, base=YELLOW, steps=[(300, GREEN)], graph="none"),
-        panel(4, "stat", "Alerts firing", "Alerts of these servers that fire now, the watchdog left out.", "short",
-              [target(f'count(ALERTS{{alertstate="firing",alertname!="AgentMemoryWatchdog",instance=~"$instance"}}) or vector(0)', "alerts")],
+        panel(4, "stat", "Alerts firing", "Alerts of these servers that fire now, those of a whole job among them, the watchdog left out.", "short",
+              [target('count(ALERTS{alertstate="firing",alertname!="AgentMemoryWatchdog",job=~"$job",instance=~"$instance|"}) or vector(0)', "alerts")],
               width=4, height=4, steps=[(1, RED)], graph="none", runbook="AgentMemoryWatchdog"),
         panel(5, "stat", "Last write", "How long ago somebody last wrote. Is the memory being used?", "s",
               [target(f"time() - (agent_memory_last_write_timestamp_seconds{sel()} > 0)")],
@@ -211,7 +211,7 @@ def write_path():
 
 def memory():
     return [
-        panel(60, "timeseries", "Memory of its limit", "Anonymous memory against the smallest of control group, setting and machine.", "percentunit",
+        panel(60, "timeseries", "Memory of its limit", "Anonymous memory against the smallest of the control group, those above it, and the machine.", "percentunit",
               [target(f"agent_memory:memory_used:ratio{sel()}")], min=0, max=1, steps=[(0.75, YELLOW), (0.9, RED)], runbook="HighMemoryUsage"),
         panel(61, "timeseries", "Memory by kind", "Allocated, mapped by the allocator, SQLite's own, resident. They overlap: do not add them up.", "bytes",
               [target(f"agent_memory_memory_bytes{sel()}", "{{type}} {{instance}}")], min=0, steps=[(1073741824, YELLOW)]),
@@ -249,6 +249,8 @@ def business():
               base=BLUE, steps=[(100000, YELLOW)], min=0),
         panel(77, "bargauge", "Decisions by status", "Those that hold, and those that another replaced.", "short",
               [target(f"sum by (status) (agent_memory_decisions_total{sel()})", "{{status}}")], base=BLUE, steps=[(100000, YELLOW)], min=0),
+        panel(78, "stat", "Handoffs to remember", "Handoffs whose `remember` says something: what a session leaves for the next.", "short",
+              [target(f"agent_memory_handoffs_to_remember{sel()}")], base=BLUE, steps=[(100000, YELLOW)], min=0),
     ]
 
 
@@ -262,7 +264,7 @@ def monitoring():
               [target(f"increase(agent_memory_panics_total{sel()}[10m])", "panics {{instance}}"),
                target(f'sum by (level) (increase(agent_memory_log_messages_total{TROUBLE}[10m]))', "{{level}}")],
               min=0, steps=[(1, RED)], runbook="AgentMemoryPanics"),
-        panel(84, "stat", "Drift of the counts", "Rows by which the kept counts differ from a recount. 0, or something is wrong.", "short",
+        panel(84, "stat", "Drift of the counts", "How many of the kept counts were wrong when they were last counted anew. 0, or something is wrong.", "short",
               [target(f"agent_memory_stat_drift_rows{sel()}")], steps=[(1, RED)], graph="none", runbook="AgentMemoryStatDrift"),
     ]
 

@@ -242,7 +242,7 @@ class Live:
         """Runs the Dockerfile's HEALTHCHECK here."""
         text = (source.MONITORING / "Dockerfile").read_text()
         command = text.split("CMD ", 1)[1].split("\n", 1)[0]
-        done = subprocess.run(json.loads(command), capture_output=True, timeout=5, env=os.environ | {"AGENT_MEMORY_PORT": str(self.server.port)})
+        done = subprocess.run(json.loads(command), capture_output=True, timeout=5, env=os.environ | {"AGENT_MEMORY_LISTEN": f"127.0.0.1:{self.server.port}"})
         passed = done.returncode == 0
         return [] if passed is wanted else [f"it {'passes' if passed else 'fails'}: {done.stderr.decode()}"]
 

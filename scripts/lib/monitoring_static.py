@@ -10,7 +10,7 @@ import pathlib
 import yaml
 
 import monitoring_source as source
-from monitoring_promql import Catalog, Reading, split_labels
+from monitoring_promql import TARGET, Catalog, Reading, split_labels
 
 # It fires always, so there is nothing it stays silent in.
 NEVER_SILENT = {"AgentMemoryWatchdog"}
@@ -61,17 +61,49 @@ def case_counts(catalog):
 
 
 def case_labels(catalog):
-    """The cases are made of series as the server has them: a rule that asks for labels nobody has would pass all others."""
+    """The cases are made of series as the server has them: a rule that asks for labels nobody has would pass all others,
+    and so would a quantile between bounds that are nobody's."""
     faults = []
     for file in sorted(source.CASES.glob("*_test.yml")):
         for case in yaml.safe_load(file.read_text())["tests"]:
             for series in case["input_series"]:
                 name, _, labels = series["series"].partition("{")
                 for label, value in (pair.split("=", 1) for pair in split_labels("{" + labels)):
-                    # Paths and buckets are made up where they do not matter.
-                    if label not in ("path", "method", "le"):
+                    if label == "le":
+                        if float(value.strip('"')) not in bounds(catalog, name):
+                            faults.append(f"{file.name}: {name} has no bound {value}")
+                    # Paths are made up where they do not matter.
+                    elif label not in ("path", "method"):
                         faults += [f"{file.name}: {fault}" for fault in catalog.strange(name, label, value.strip('"'), False)]
     return sorted(set(faults))
+
+
+def bounds(catalog, bucket):
+    """Where the buckets of a histogram end, as the server has them."""
+    return {float(bound) for bound in catalog.values.get((bucket, "le"), ())}
+
+
+def judged(catalog):
+    """Every expression that is held against numbers, with them: alerts against their own, panels against their thresholds."""
+    for rule in source.alerts():
+        numbers = re.findall(r"[<>]=? *([\d.]+(?:e\d+)?)(?![\d.]* *\*)", rule["expr"])
+        yield f"alert {rule['alert']}", rule["expr"], {float(number) for number in numbers[:1]}
+    for panel in source.panels():
+        steps = {step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]} - {None}
+        for target in panel["targets"]:
+            yield f"panel {panel['id']} {panel['title']!r}", source.resolved(target["expr"]), steps
+
+
+def quantile_bounds(catalog):
+    """What a quantile is held against is a bound of its histogram: between two it is a guess, wrong by up to their distance."""
+    faults, seen, recorded = [], 0, source.recorded()
+    for where, expression, numbers in judged(catalog):
+        whole = " ".join([expression, *(recorded[name] for name in Reading(catalog, expression).names if name in recorded)])
+        for bucket in set(re.findall(r"histogram_quantile\([^[]*?(\w+_bucket)\b", whole)):
+            seen += 1
+            faults += [f"{where} is held against {number}, which is no bound of {bucket}" for number in sorted(numbers - bounds(catalog, bucket))]
+    print(f"    {seen} histograms")
+    return faults
 
 
 def rule_coverage(catalog):
@@ -100,13 +132,27 @@ def expressions(catalog):
 
 
 def metric_names(catalog):
-    """Every name in the guide's prose and tables is a series or a family of the server."""
+    """Every name in the guide's prose and tables is a series or a family of the server, with its labels in the tables."""
     known = set(catalog.known)
     families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in known}
     named = set(METRIC.findall(source.GUIDE.read_text()))
     faults = [f"the guide names {name}, which is no series" for name in sorted(named - known - families)]
     exported = {name for name in families if name.startswith(("agent_memory_", "process_"))}
-    return faults + [f"the guide does not name {name}" for name in sorted(exported - named)]
+    return faults + [f"the guide does not name {name}" for name in sorted(exported - named)] + label_names(catalog, families)
+
+
+def label_names(catalog, families):
+    """The tables name each series with exactly the labels that it has."""
+    labels = {}
+    for series, (_, names) in catalog.known.items():
+        labels.setdefault(re.sub(r"_(bucket|sum|count)$", "", series), set()).update(names - TARGET - {"le"})
+    faults = []
+    for row in re.findall(r"^\| (`(?:agent_memory|process)_.*?) \|", source.GUIDE.read_text(), re.MULTILINE):
+        for name, given in re.findall(r"`(\w+)(?:\{([^}]*)\})?`", row):
+            said = {label.split("=")[0].strip() for label in given.split(",") if label}
+            if name in families and said != labels[name]:
+                faults.append(f"the guide gives {name} the labels {sorted(said)}, and it has {sorted(labels[name])}")
+    return faults
 
 
 def guide_alert_names():
@@ -175,10 +221,31 @@ def panel_faults(panel):
         expression = target["expr"]
         if "$instance" not in expression:
             yield f"not limited to $instance: {expression[:80]}"
-        if "$job" not in expression and "ALERTS" not in expression:
+        if "$job" not in expression:
             yield f"not limited to $job: {expression[:80]}"
         if re.search(r"\brate\([^()]*\[\d", expression):
             yield f"a rate over a fixed range: {expression[:80]}"
+
+
+def alerts_panel():
+    """The number of alerts that fire is of those of the chosen servers, and of those that are of no single server."""
+    shown = next(target["expr"] for panel in source.panels() for target in panel["targets"] if "ALERTS" in target["expr"])
+    firing = [
+        ("DatabasePoolTimeouts", "firing", "agent-memory", "m:3456"), ("AgentMemoryDown", "firing", "agent-memory", None),
+        ("OfTheWholeJob", "firing", "agent-memory", None),
+        ("DatabasePoolTimeouts", "firing", "agent-memory", "other:1"), ("DatabasePoolTimeouts", "firing", "another", "m:3456"),
+        ("AgentMemoryPanics", "pending", "agent-memory", "m:3456"), ("AgentMemoryWatchdog", "firing", "", None),
+    ]
+    series = [
+        f'ALERTS{{alertname="{name}",alertstate="{state}",job="{job}"' + (f',instance="{instance}"}}' if instance else "}")
+        for name, state, job, instance in firing
+    ]
+    probe = {"expr": source.resolved(shown, instance="m:3456"), "eval_time": "1m", "exp_samples": [{"labels": "{}", "value": 3}]}
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "panel_test.yml"
+        case = {"interval": "1m", "input_series": [{"series": one, "values": "1x5"} for one in series], "promql_expr_test": [probe]}
+        file.write_text(yaml.safe_dump({"rule_files": [], "tests": [case]}))
+        return run("promtool", "test", "rules", file)
 
 
 def places(panels):
@@ -301,7 +368,7 @@ def provisioning():
     return faults
 
 
-def alert_routes():
+def alert_routes(catalog):
     config = source.MONITORING / "alertmanager.yml"
     faults = run("amtool", "check-config", config)
     wanted = {"critical": "critical", "warning": "default", "info": "default", "none": "deadman"}
@@ -310,11 +377,19 @@ def alert_routes():
     made = yaml.safe_load(config.read_text())
     if re.search(r"^\s*-?\s*(match|match_re|source_match|target_match):", config.read_text(), re.MULTILINE):
         faults.append("alertmanager.yml uses the matchers that were given up")
+    for rule in made["inhibit_rules"]:
+        if not {"job", "instance"} <= set(rule["equal"]):
+            faults.append(f"an inhibition is not of one server: {rule['target_matchers']}")
+    shapes = {rule["alert"]: Reading(catalog, rule["expr"]).shape.labels or () for rule in source.alerts()}
     severities = {rule["alert"]: rule["labels"]["severity"] for rule in source.alerts()}
     held = [re.compile(text.split('=~"')[1].rstrip('"')) for rule in made["inhibit_rules"] for text in rule["target_matchers"] if "=~" in text]
     for pattern in held:
         if not any(pattern.fullmatch(name) for name in severities):
             faults.append(f"an inhibition holds back nothing: {pattern.pattern}")
+        for name in severities:
+            # Without an instance it would be equal to none that is down, and never be held back.
+            if pattern.fullmatch(name) and "instance" not in shapes[name]:
+                faults.append(f"an inhibition names {name}, which is of no single server")
         for part in pattern.pattern.split("|"):
             if not any(re.fullmatch(part, name) for name in severities):
                 faults.append(f"an inhibition names {part}, which no alert is called")
@@ -359,15 +434,17 @@ def checks(catalog):
     yield "every alert in its fault and in what looks like it", rule_cases
     yield "each alert has a firing and a silent case", lambda: rule_coverage(catalog)
     yield "the cases are of series that there are", lambda: case_labels(catalog)
+    yield "quantiles are held against bounds of their histograms", lambda: quantile_bounds(catalog)
     yield "joins that match nothing, rates of gauges, series that are not there", lambda: expressions(catalog)
     yield "the names in the guide are the names of the server", lambda: metric_names(catalog)
     yield "the five names of the original guide", guide_alert_names
     yield "alerts lead to panels and runbooks", links
     yield "the dashboard's file", dashboard_file
+    yield "the panel of firing alerts counts those of a whole job too", alerts_panel
     yield "what is sent by scripts/import-dashboard", import_script
     yield "Prometheus's configurations, the second as compose mounts it", prometheus_configs
     yield "docker-compose.yml", compose_file
     yield "Grafana's provisioning", provisioning
-    yield "Alertmanager's configuration and routes", alert_routes
+    yield "Alertmanager's configuration and routes", lambda: alert_routes(catalog)
     yield "systemd's units", units
     yield "the guide's blocks", guide_blocks

@@ -74,6 +74,8 @@ class Talker:
             self.send("POST", "/api/v1/events/batch", items)
         elif what == "handoff":
             body = {"session_id": f"s{self.dice.randrange(20)}", "with_whom": "Ada", "learned": "tides", "becoming": "x" * self.dice.randrange(9)}
+            if self.dice.random() < 0.5:
+                body["remember"] = self.dice.choice(["", "the tide turns at noon"])
             self.made("handoff", body, "handoff_id", "handoffs")
         elif what == "decision":
             made = self.made("decisions", {"decision": f"decide {self.dice.random()}", "rationale": ["é"]}, "decision_id", "decisions")
@@ -151,6 +153,10 @@ def main():
     for (method, path, status), count in answers.items():
         if requests.get((method, path, status)) != count:
             wrong.append(f"{method} {path} was answered {status} {count} times and counted {requests.get((method, path, status))} times")
+    told = [count for (name, _), count in values.items() if name == "agent_memory_handoffs_to_remember"]
+    stored = sum(count for (name, _), count in values.items() if name == "agent_memory_handoffs")
+    if not told or not 0 < told[0] < stored:
+        wrong.append(f"{told} of {stored} handoffs say what to remember, so nothing is known of those that do or do not")
     statuses = collections.Counter()
     for (_, _, status), count in answers.items():
         statuses[status] += count

@@ -15,8 +15,8 @@ use rusqlite::{Connection, ErrorCode as Code};
 use crate::domain::Timestamp;
 use crate::store::StoreError;
 use crate::store::measure::{
-    ANSWERS, Batch, ConnectionFacts, Counters, Distribution, Ended, ErrorCode, Histogram, Label,
-    Measures, Move, Op, Refusal, Sampled, UNITS, WAIT, WORK,
+    ANSWERS, Batch, COMMIT, ConnectionFacts, Counters, Distribution, Ended, ErrorCode, Histogram,
+    Label, Measures, Move, Op, Refusal, SEARCH, Sampled, UNITS, WAIT, WORK,
 };
 use crate::store::sqlite::busy;
 use crate::store::sqlite::examine::with_suffix;
@@ -65,7 +65,7 @@ impl Measured {
             batches: Counters::new::<Batch>(),
             refused: Counters::new::<Refusal>(),
             last_write: AtomicI64::new(0),
-            commit: Histogram::new(&WORK),
+            commit: Histogram::new(&COMMIT),
             checkpoints: Move::ALL.iter().map(|_| Counters::new::<Ended>()).collect(),
             checkpoint_time: Move::ALL.iter().map(|_| Histogram::new(&WORK)).collect(),
             last_checkpoint: AtomicI64::new(0),
@@ -250,7 +250,7 @@ pub(super) struct Searched {
 impl Default for Searched {
     fn default() -> Self {
         Self {
-            time: Histogram::new(&WORK),
+            time: Histogram::new(&SEARCH),
             answers: Histogram::new(&ANSWERS),
         }
     }

@@ -75,7 +75,7 @@ impl Stat {
             Self::EventsRecorded(kind) => ("events_recorded", kind.as_str()),
             Self::Events(kind) => ("events", kind.as_str()),
             Self::Handoffs(level) => ("handoffs", level.as_str()),
-            Self::Remembered => ("remembered", ""),
+            Self::Remembered => ("handoffs_to_remember", ""),
             Self::Decisions(status) => ("decisions", status.as_str()),
             Self::Notes => ("notes", ""),
             Self::Reflections => ("reflections", ""),

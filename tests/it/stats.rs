@@ -49,6 +49,7 @@ fn by_series(stats: &Value) -> BTreeMap<String, f64> {
             "events_recorded" => split("events_total", "kind"),
             "events" => split("events", "kind"),
             "handoffs" => split("handoffs_total", "compression_level"),
+            "handoffs_to_remember" => one("handoffs_to_remember"),
             "decisions" => split("decisions_total", "status"),
             "redactions" => split("redactions_total", "kind"),
             "notes" => one("knowledge_notes_total"),
@@ -154,6 +155,7 @@ fn a_tenants_stats_are_exact() {
         "quick_ref": 0,
         "integrated": 0
       },
+      "handoffs_to_remember": 0,
       "decisions": {
         "active": 2,
         "superseded": 1

@@ -109,7 +109,7 @@ fn table_names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 /// What each kept count should be. One column: name, label as the store's code or null, count.
 const COUNTS: &str = "select 'events', kind, count(*) from event group by kind
      union all select 'handoffs', compression_level, count(*) from handoff group by compression_level
-     union all select 'remembered', null, count(*) from handoff where remember <> ''
+     union all select 'handoffs_to_remember', null, count(*) from handoff where remember <> ''
      union all select 'decisions', status, count(*) from decision group by status
      union all select 'notes', null, count(*) from note
      union all select 'reflections', null, count(*) from reflection
@@ -156,7 +156,7 @@ pub(super) fn drift(connection: &Connection) -> Result<Vec<String>, StoreError> 
         "select name, label from (
              select name, label, sum(value) as total from tenant_stat group by name, label
          ) t join stat s using (name, label)
-         where t.total <> s.value and s.name in ('events', 'handoffs', 'remembered', 'decisions', 'notes', 'reflections', 'principles',
+         where t.total <> s.value and s.name in ('events', 'handoffs', 'handoffs_to_remember', 'decisions', 'notes', 'reflections', 'principles',
              'sessions', 'text_bytes')",
     )?;
     let mut rows = split.query([])?;

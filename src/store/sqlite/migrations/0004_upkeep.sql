@@ -17,6 +17,6 @@ insert into term_index (term_index, rank) values ('secure-delete', 1);
 insert into term_index (term_index, rank) values ('automerge', 0);
 
 -- How many handoffs say what to remember.
-insert into stat (name, label, value) select 'remembered', '', count(*) from handoff where remember <> '' having count(*) > 0;
+insert into stat (name, label, value) select 'handoffs_to_remember', '', count(*) from handoff where remember <> '' having count(*) > 0;
 insert into tenant_stat (tenant_no, name, label, value)
-select tenant_no, 'remembered', '', count(*) from handoff where remember <> '' group by tenant_no;
+select tenant_no, 'handoffs_to_remember', '', count(*) from handoff where remember <> '' group by tenant_no;

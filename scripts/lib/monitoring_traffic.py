@@ -3,6 +3,7 @@
 import json
 import pathlib
 import random
+import resource
 import subprocess
 import threading
 import time
@@ -81,6 +82,9 @@ def crowd(port, folder, connections, seconds):
     with open(lines, "w") as file:
         for _ in range(200):
             file.write(f"POST /api/v1/recall {json.dumps({'query': ' '.join(random.choices(WORDS, k=12)), 'limit': 50})}\n")
+    # A connection is a file; what this starts inherits the limit.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     started = time.monotonic()
     done = subprocess.run(
         ["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(ROOT / "scripts/lib/wrk.lua"),

@@ -19,10 +19,11 @@ use serde_json::{Value, json};
 
 use crate::{Durability, SqliteArgs, percentile_ms};
 
-const SCHEMA: [&str; 3] = [
+const SCHEMA: [&str; 4] = [
     include_str!("../../src/store/sqlite/migrations/0001_init.sql"),
     include_str!("../../src/store/sqlite/migrations/0003_signature.sql"),
     include_str!("../../src/store/sqlite/migrations/0004_upkeep.sql"),
+    include_str!("../../src/store/sqlite/migrations/0005_passage.sql"),
 ];
 /// Events of one session before the next begins; as in `scripts/lib/wrk.lua`.
 const EVENTS_PER_SESSION: usize = 200;
@@ -297,9 +298,9 @@ impl Writer {
         for (chunk_seq, chunk) in (row.chunk_first..).zip(&event.chunks) {
             self.run(
                 "insert into chunk (seq, tenant_no, entity_type, entity_seq, session_no, project_no, ts, sensitivity,
-                     field, byte_start, byte_end, words)
+                     field, byte_start, byte_end, words, signature)
                  values (:seq, :tenant_no, :entity_type, :entity_seq, :session_no, null, :ts, :sensitivity,
-                     :field, :byte_start, :byte_end, :words)",
+                     :field, :byte_start, :byte_end, :words, :signature)",
                 named_params! {
                     ":seq": chunk_seq,
                     ":tenant_no": tenant_no,
@@ -312,6 +313,7 @@ impl Writer {
                     ":byte_start": i64::try_from(chunk.start)?,
                     ":byte_end": i64::try_from(chunk.end)?,
                     ":words": i64::try_from(chunk.words)?,
+                    ":signature": chunk.signature.bytes(),
                 },
             )?;
             let terms: String = chunk
@@ -320,10 +322,6 @@ impl Writer {
                 .map(|term| format!("{tenant_no}:{term} "))
                 .collect();
             counts.terms.push((chunk_seq, terms));
-            self.run(
-                "insert into signature (seq, terms) values (?1, ?2)",
-                (chunk_seq, chunk.signature.bytes()),
-            )?;
             counts.words += i64::try_from(chunk.words)?;
         }
         Ok(())

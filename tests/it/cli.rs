@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use agent_memory::store::sqlite::schema_version;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -220,7 +221,7 @@ fn json_is_printed_where_it_is_asked_for() {
     assert_eq!(shown["event_id"], receipt["event_id"]);
     let status = run(&db, &["status", "--json"]).json();
     assert_eq!(status["stats"]["events.message"], 1);
-    assert_eq!(status["file"]["schema_version"], 4);
+    assert_eq!(status["file"]["schema_version"], schema_version());
     let findings = run(&db, &["doctor", "--json"]).json();
     assert!(
         findings
@@ -597,7 +598,11 @@ fn settings_are_shown_with_where_they_come_from() {
 #[test]
 fn help_and_version_are_there() {
     let (_dir, db) = place();
-    assert!(run(&db, &["--version"]).ok().contains("schema 4"));
+    assert!(
+        run(&db, &["--version"])
+            .ok()
+            .contains(&format!("schema {}", schema_version()))
+    );
     let help = run(&db, &["--help"]);
     for name in [
         "serve", "record", "handoff", "wake-up", "recall", "list", "show", "forget", "status",

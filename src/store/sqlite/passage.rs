@@ -1,4 +1,4 @@
-//! Chunks and the term index: one row of `chunk`, `signature` and `term_index` for each passage, under the same number.
+//! Chunks and the term index: one row of `chunk` and of `term_index` for each passage, under the same number.
 //!
 //! The index is contentless: a deletion has to name the terms again, and `domain` makes the same ones from the stored
 //! row. Every term carries its tenant's number, so that one tenant's words are never weighed by another's.
@@ -89,11 +89,10 @@ pub(super) fn insert(
 ) -> Result<(), StoreError> {
     let mut chunk_row = unit.prepare(
         "insert into chunk (seq, tenant_no, entity_type, entity_seq, session_no, project_no, ts, sensitivity, field,
-             byte_start, byte_end, words)
+             byte_start, byte_end, words, signature)
          values (:seq, :tenant_no, :entity_type, :entity_seq, :session_no, :project_no, :ts, :sensitivity, :field,
-             :byte_start, :byte_end, :words)",
+             :byte_start, :byte_end, :words, :signature)",
     )?;
-    let mut signature = unit.prepare("insert into signature (seq, terms) values (?1, ?2)")?;
     let mut words = 0;
     for (seq, chunk) in (span.first..).zip(chunks) {
         chunk_row.execute(named_params! {
@@ -109,9 +108,9 @@ pub(super) fn insert(
             ":byte_start": length(chunk.start),
             ":byte_end": length(chunk.end),
             ":words": length(chunk.words),
+            ":signature": chunk.signature.bytes(),
         })?;
         unit.effects.index(seq, document(owner.tenant_no, chunk));
-        signature.execute((seq, chunk.signature.bytes()))?;
         words += length(chunk.words);
     }
     unit.effects.tenant(owner.tenant_no, span.count, words);
@@ -130,10 +129,6 @@ pub(super) fn delete(
         unit.effects.unindex(seq, document(tenant_no, chunk));
         words += length(chunk.words);
     }
-    unit.execute(
-        "delete from signature where seq >= ?1 and seq < ?1 + ?2",
-        (span.first, span.count),
-    )?;
     let deleted = unit.execute(
         "delete from chunk where seq >= ?1 and seq < ?1 + ?2",
         (span.first, span.count),
@@ -148,7 +143,7 @@ pub(super) fn delete(
     Ok(())
 }
 
-/// Makes the signatures of a file that has none, from the texts.
+/// Makes the signatures of a file that has none, from the texts, into the table that they had to themselves.
 pub(super) fn fill_signatures(connection: &Connection) -> Result<(), StoreError> {
     let mut insert = connection.prepare("insert into signature (seq, terms) values (?1, ?2)")?;
     each_anew(connection, |seq, _, chunk| {

@@ -1,6 +1,6 @@
 //! Makes one of the term index's many segments in the gaps between writes.
 //!
-//! A search looks for each of its terms in every segment, and what the writer merges between writes leaves about a dozen;
+//! A search looks for each of its terms in every segment, and what the writer merges between writes leaves a dozen or two;
 //! with one a search is a tenth cheaper. Making it reads and writes the whole index, so it is done when the memory has
 //! grown by a quarter since the last time: all in all a passage's terms are written five times more. Of
 //! a file that is opened nobody knows when that was; it is due if there are many segments.
@@ -124,8 +124,8 @@ mod tests {
             let text = format!("1:word{number} 1:common");
             let add = move |unit: &mut crate::store::sqlite::unit::Unit<'_>| {
                 unit.execute(
-                    "insert into chunk (tenant_no, entity_type, entity_seq, ts, sensitivity, field, byte_start, byte_end, words)
-                     values (1, 0, 1, 0, 0, 0, 0, 0, 2)",
+                    "insert into chunk (tenant_no, entity_type, entity_seq, ts, sensitivity, field, byte_start, byte_end, words, signature)
+                     values (1, 0, 1, 0, 0, 0, 0, 0, 2, zeroblob(16))",
                     [],
                 )?;
                 unit.effects.index(number + 1, text);

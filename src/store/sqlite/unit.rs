@@ -45,9 +45,9 @@ struct TermChange {
 const MOST_TERMS_BYTES: usize = 1024 * 1024;
 
 /// How many pages of the index are merged at most after so many octets of terms were added. Four octets of terms are one
-/// of the index, and a page is written anew once for each level it rises, of which a million events make five or six;
-/// with less, segments would pile up until FTS5 merges all of them at once. In groups of 4 to 256 events no level ever
-/// has more than the four segments that are merged (`usermerge`).
+/// of the index, and a page is written anew once for each level it rises, of which a million events make four; with less,
+/// segments would pile up until FTS5 merges sixteen of a level at once. In groups of 4 to 256 events no level ever has more
+/// than the eight segments that are merged (`usermerge`).
 fn merged_pages(terms_bytes: usize) -> i64 {
     const LEAST: usize = 8;
     const LEVELS: usize = 5;

@@ -156,8 +156,8 @@ pub(super) struct Looked {
 impl Looked {
     pub(super) fn at(connection: &Connection, seq: i64) -> Result<Option<Self>, StoreError> {
         let mut statement = connection.prepare_cached(
-            "select c.entity_type, c.entity_seq, c.session_no, c.project_no, c.ts, c.sensitivity, c.words, c.byte_start, s.terms
-             from chunk c join signature s on s.seq = c.seq where c.seq = ?1",
+            "select entity_type, entity_seq, session_no, project_no, ts, sensitivity, words, byte_start, signature from chunk
+             where seq = ?1",
         )?;
         let mut rows = statement.query([seq])?;
         let Some(row) = rows.next()? else {

@@ -220,7 +220,7 @@ fn json_is_printed_where_it_is_asked_for() {
     assert_eq!(shown["event_id"], receipt["event_id"]);
     let status = run(&db, &["status", "--json"]).json();
     assert_eq!(status["stats"]["events.message"], 1);
-    assert_eq!(status["file"]["schema_version"], 4);
+    assert_eq!(status["file"]["schema_version"], 5);
     let findings = run(&db, &["doctor", "--json"]).json();
     assert!(
         findings
@@ -528,13 +528,23 @@ fn a_taken_port_is_said() {
 #[test]
 fn a_server_does_not_listen_where_strangers_are() {
     let (_dir, db) = place();
-    for address in ["0.0.0.0:0", "192.0.2.1:3456", "[::]:0"] {
+    let refused = |address: &str| {
         let ran = run(&db, &["serve", "--listen", address]);
         assert_ne!(ran.code, 0);
         assert!(ran.err.contains(address), "{}", ran.err);
-        assert_ne!(run(&db, &["config", "--listen", address]).code, 0);
+        assert!(ran.err.contains("key create NAME"), "{}", ran.err);
+    };
+    for address in ["0.0.0.0:0", "192.0.2.1:3456", "[::]:0"] {
+        refused(address);
     }
     assert!(!db.exists());
+    run(&db, &["status"]).fails(4);
+    run(&db, &["note", "hello"]).ok();
+    refused("0.0.0.0:0");
+    // A key that opens nothing any more is none.
+    run(&db, &["key", "create", "a"]).ok();
+    run(&db, &["key", "revoke", "a"]).ok();
+    refused("0.0.0.0:0");
     run(&db, &["serve", "--listen", "nonsense"]).fails(2);
 }
 
@@ -597,7 +607,7 @@ fn settings_are_shown_with_where_they_come_from() {
 #[test]
 fn help_and_version_are_there() {
     let (_dir, db) = place();
-    assert!(run(&db, &["--version"]).ok().contains("schema 4"));
+    assert!(run(&db, &["--version"]).ok().contains("schema 5"));
     let help = run(&db, &["--help"]);
     for name in [
         "serve", "record", "handoff", "wake-up", "recall", "list", "show", "forget", "status",

@@ -42,6 +42,7 @@ mod health;
 mod idempotency;
 mod import;
 mod isolation;
+mod key;
 mod metrics;
 mod metrics_fault;
 mod metrics_list;

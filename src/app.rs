@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exec::Exec;
-use crate::http::{self, Bounds, Door, Gate, Hosts, Origins, Rate, Room, State, Wire};
+use crate::http::{self, Bounds, Door, Gate, Hosts, Origins, Rate, Room, State, Tls, Wire};
 use crate::jobs::Jobs;
 use crate::metrics::{Metrics, count_panics};
 use crate::service::{Limits, Services};
@@ -105,13 +105,25 @@ pub fn run(
         keep_alive: KEEP_ALIVE,
         patience: config.request_timeout,
     };
+    let tls = config.access.tls.as_ref();
+    let tls = tls.map(|tls| Tls::load(&tls.cert, &tls.key));
+    let tls = tls
+        .transpose()
+        .context("TLS cannot be spoken with --tls-cert and --tls-key")?;
+    if is_exposed(config) && tls.is_none() {
+        tracing::warn!(
+            "keys and memory go over the network in the clear: give a certificate (--tls-cert, --tls-key), or let a proxy \
+             speak TLS"
+        );
+    }
     let doors = Doors {
-        api: Door::new(bounds, Arc::clone(&metrics)),
+        api: Door::new(bounds, tls, Arc::clone(&metrics)),
         open: Door::new(
             Bounds {
                 connections: OPEN_CONNECTIONS,
                 ..bounds
             },
+            None,
             metrics,
         ),
     };

@@ -38,6 +38,7 @@ mod request;
 mod room;
 mod scrape;
 mod session;
+mod socket;
 mod wake_up;
 
 pub use auth::{Gate, Hosts};
@@ -47,6 +48,7 @@ pub use middleware::observe;
 pub use openapi::openapi;
 pub use rate::Rate;
 pub use room::Room;
+pub use socket::Tls;
 
 /// What the handlers share.
 #[derive(Debug)]

@@ -100,6 +100,11 @@ impl TestApp {
         self.clock.advance_millis(hours * 3_600_000);
     }
 
+    /// Says that this server speaks TLS, so that it is not scraped in the end.
+    pub(crate) fn is_over_tls(mut self) {
+        self.running.take().unwrap().stop().unwrap();
+    }
+
     /// Where the server listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.as_ref().unwrap().address

@@ -28,6 +28,8 @@ mod process;
 use contract::watched;
 
 // The interface.
+mod access;
+mod audit;
 mod bad_input;
 mod batch;
 mod cli;

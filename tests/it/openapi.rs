@@ -109,6 +109,11 @@ impl Operation {
         all.filter(move |parameter| parameter["in"] == place)
     }
 
+    /// Whether it takes this parameter.
+    pub(crate) fn takes_query(&self, name: &str) -> bool {
+        self.query().contains(name)
+    }
+
     fn query(&self) -> BTreeSet<&'static str> {
         let query = self.parameters("query");
         query.map(|one| one["name"].as_str().unwrap()).collect()

@@ -37,8 +37,8 @@ const METHODS: &[&str] = &[
 const FAILURES: &[u16] = &[
     400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503,
 ];
-/// Those that a request can meet that matched no route.
-const UNMATCHED_FAILURES: &[u16] = &[400, 401, 403, 404, 405, 408, 413, 429, 431, 500, 503];
+/// Those that a request can meet that matched no route; 204 answers a browser that asks whether a page may ask.
+const UNMATCHED_FAILURES: &[u16] = &[204, 400, 401, 403, 404, 405, 408, 413, 429, 431, 500, 503];
 /// Half a millisecond to ten seconds: the client's defaults start at 5 ms, where an embedded store is done.
 const DURATIONS: &[f64] = &[
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,

@@ -20,7 +20,7 @@ use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::web::Data;
+use actix_web::web::{Data, ServiceConfig};
 use anyhow::Context as _;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exec::Exec;
-use crate::http::{self, Bounds, Door, Hosts, Room, State, Wire};
+use crate::http::{self, Bounds, Door, Gate, Hosts, Origins, Rate, Room, State, Tls, Wire};
 use crate::jobs::Jobs;
 use crate::metrics::{Metrics, count_panics};
 use crate::service::{Limits, Services};
@@ -40,6 +40,8 @@ use crate::store::{OpenError, Options, Store};
 const SHUTDOWN_SECONDS: u64 = 5;
 /// How long a client may take for its request's head, unless a whole request has less.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Connections at once for metrics and health alone: scrapers and probes are few.
+const OPEN_CONNECTIONS: usize = 64;
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// What the system holds of an answer that its client has not read: with its own default, up to 4 MB, it asks for more
@@ -75,7 +77,13 @@ pub fn run(
         max_artifact_bytes: config.max_artifact_bytes,
     };
     count_panics();
+    if is_exposed(config) && !config.store.path.exists() {
+        return Err(needs_key(config));
+    }
     let services = open(&config.store, clock, limits)?;
+    if is_exposed(config) && !services.has_keys()? {
+        return Err(needs_key(config));
+    }
     let metrics = Arc::new(Metrics::new(http::ROUTES, engine_version())?);
     let state = Data::new(State {
         exec: Exec::new(
@@ -85,44 +93,89 @@ pub fn run(
         ),
         metrics: Arc::clone(&metrics),
         options: http::Options {
-            hosts: Hosts::new(config.allowed_hosts.iter().cloned()),
+            gate: gate(config),
             max_body_bytes: config.max_body_bytes,
             body_timeout: config.request_timeout,
         },
         room: Room::new(config.max_body_bytes.max(config.max_artifact_bytes)),
     });
-    let door = Door::new(
-        Bounds {
-            connections: connections(config),
-            head: HEAD_TIME.min(config.request_timeout),
-            keep_alive: KEEP_ALIVE,
-            patience: config.request_timeout,
-        },
-        metrics,
-    );
-    let mut jobs = Jobs::start(services.clone()).context("the job thread could not be started")?;
-    let outcome = actix_web::rt::System::new().block_on(listen(config, state, door, ready, stop));
+    let bounds = Bounds {
+        connections: connections(config),
+        head: HEAD_TIME.min(config.request_timeout),
+        keep_alive: KEEP_ALIVE,
+        patience: config.request_timeout,
+    };
+    let tls = config.access.tls.as_ref();
+    let tls = tls.map(|tls| Tls::load(&tls.cert, &tls.key));
+    let tls = tls
+        .transpose()
+        .context("TLS cannot be spoken with --tls-cert and --tls-key")?;
+    if is_exposed(config) && tls.is_none() {
+        tracing::warn!(
+            "keys and memory go over the network in the clear: give a certificate (--tls-cert, --tls-key), or let a proxy \
+             speak TLS"
+        );
+    }
+    let doors = Doors {
+        api: Door::new(bounds, tls, Arc::clone(&metrics)),
+        open: Door::new(
+            Bounds {
+                connections: OPEN_CONNECTIONS,
+                ..bounds
+            },
+            None,
+            metrics,
+        ),
+    };
+    let mut jobs = Jobs::start(services.clone(), config.access.audit_days)
+        .context("the job thread could not be started")?;
+    let outcome = actix_web::rt::System::new().block_on(listen(config, state, doors, ready, stop));
     jobs.stop();
     services.close();
     outcome
 }
 
+/// Where connections come in.
+struct Doors {
+    api: Arc<Door>,
+    /// Those for metrics and health alone, which others of the API cannot take the places of.
+    open: Arc<Door>,
+}
+
+/// Whether others than this machine can reach the API.
+fn is_exposed(config: &Config) -> bool {
+    !config.listen.ip().is_loopback()
+}
+
+fn needs_key(config: &Config) -> anyhow::Error {
+    anyhow::anyhow!(
+        "will not listen on {}: anybody who can reach that address could read and write this memory, and there is no key \
+         yet. Make one: agent-memory --db {} key create NAME --scope write",
+        config.listen,
+        config.store.path.display(),
+    )
+}
+
+fn gate(config: &Config) -> Gate {
+    let access = &config.access;
+    Gate {
+        hosts: Hosts::new(config.allowed_hosts.iter().cloned()),
+        origins: Origins::new(access.cors_origins.iter().cloned()),
+        always_key: is_exposed(config),
+        proxies: access.trusted_proxies.clone(),
+        rate: Rate::new(access.rate_limit),
+        base_path: access.base_path.clone(),
+    }
+}
+
 async fn listen(
     config: &Config,
     state: Data<State>,
-    door: Arc<Door>,
+    doors: Doors,
     ready: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()> + 'static,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(config.listen).with_context(|| {
-        format!(
-            "cannot listen on {}: is another server running there? Choose a port with --listen",
-            config.listen
-        )
-    })?;
-    // Connections inherit it.
-    set_socket_send_buffer_size(&listener, SEND_BUFFER_BYTES)
-        .context("the size of socket buffers cannot be set")?;
+    let listener = bind(config.listen, "--listen")?;
     let address = listener.local_addr().context("no address was bound")?;
     let server = Server::build()
         .workers(config.workers)
@@ -130,13 +183,32 @@ async fn listen(
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .disable_signals();
     let ending = server.graceful_shutdown_signal();
+    let (open_state, open_ending) = (state.clone(), ending.clone());
     let server = server.listen("http", listener, move || {
         // Once a worker, on its thread.
         drop(actix_web::rt::spawn(
             Arc::clone(&state.metrics).watch_worker(),
         ));
-        connection(&state, Arc::clone(&door), ending.clone())
+        let routes = http::routes;
+        connection(&state, Arc::clone(&doors.api), ending.clone(), routes)
     })?;
+    let server = match config.access.metrics_listen {
+        None => server,
+        Some(address) => {
+            let listener = bind(address, "--metrics-listen")?;
+            let address = listener.local_addr().context("no address was bound")?;
+            tracing::info!(%address, "metrics and health alone on http://{address}");
+            server.listen("metrics", listener, move || {
+                let routes = http::open_routes;
+                connection(
+                    &open_state,
+                    Arc::clone(&doors.open),
+                    open_ending.clone(),
+                    routes,
+                )
+            })?
+        }
+    };
     let server = server.run();
     let handle = server.handle();
     actix_web::rt::spawn(async move {
@@ -147,15 +219,28 @@ async fn listen(
     server.await.context("the server failed")
 }
 
+fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!(
+            "cannot listen on {address}: is another server running there? Choose a port with {flag}"
+        )
+    })?;
+    // Connections inherit it.
+    set_socket_send_buffer_size(&listener, SEND_BUFFER_BYTES)
+        .context("the size of socket buffers cannot be set")?;
+    Ok(listener)
+}
+
 /// What becomes of a connection. `HttpServer` would do the same for bare sockets alone.
 fn connection(
     state: &Data<State>,
     door: Arc<Door>,
     ending: GracefulShutdownSignal,
+    routes: fn(&mut ServiceConfig, &Data<State>),
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), InitError = ()> + use<> {
     let app = App::new()
         .wrap(from_fn(http::observe))
-        .configure(|config| http::routes(config, state))
+        .configure(|config| routes(config, state))
         .into_factory()
         .map_err(|error: actix_web::Error| error.error_response());
     let http = HttpService::build()

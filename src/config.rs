@@ -16,6 +16,10 @@ use crate::domain::TenantId;
 use crate::fault;
 use crate::store::{Durability, Options, Role};
 
+mod access;
+
+pub use access::{Access, AccessArgs, Tls};
+
 /// Flags of every command.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Global {
@@ -84,6 +88,9 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     pub allowed_host: Vec<String>,
+    /// Who may ask, and how they are known.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// How log lines look
     #[arg(
         long,
@@ -148,6 +155,8 @@ pub struct Config {
     pub max_artifact_bytes: usize,
     /// Names that the server may be called by, beside the loopback ones.
     pub allowed_hosts: Vec<String>,
+    /// Who may ask, and how they are known.
+    pub access: Access,
     /// How to log.
     pub log: Log,
 }
@@ -169,14 +178,6 @@ impl Config {
     /// # Errors
     /// In words for the operator: what cannot be, and what to do.
     pub fn new(global: &Global, args: &ServeArgs) -> anyhow::Result<Self> {
-        if !args.listen.ip().is_loopback() {
-            bail!(
-                "will not listen on {}: anybody who can reach that address could read and write this memory, and this \
-                 version has no API keys yet. Listen on 127.0.0.1 and put an authenticating proxy or an SSH tunnel in \
-                 front",
-                args.listen
-            );
-        }
         if !(1024..=1 << 30).contains(&args.max_body) {
             bail!("--max-body has to be between 1 KiB and 1 GiB");
         }
@@ -203,6 +204,7 @@ impl Config {
             max_body_bytes: args.max_body,
             max_artifact_bytes: args.max_artifact,
             allowed_hosts: args.allowed_host.clone(),
+            access: Access::new(&args.access)?,
             log: Log {
                 format: args.log_format,
                 file: args.log_file.clone(),

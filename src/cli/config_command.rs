@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use crate::cli::print_json;
-use crate::config::{Config, Global, ServeArgs};
+use crate::config::{Access, Config, Global, ServeArgs};
 
 pub(super) fn run(
     global: &Global,
@@ -18,48 +18,10 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let config = Config::new(global, args)?;
-    let host = |names: &[String]| {
-        if names.is_empty() {
-            "(loopback names)".to_owned()
-        } else {
-            names.join(",")
-        }
-    };
-    let rows = [
-        ("db", config.store.path.display().to_string()),
-        ("listen", config.listen.to_string()),
-        ("workers", config.workers.to_string()),
-        ("readers", config.store.readers.to_string()),
-        (
-            "durability",
-            format!("{:?}", config.store.durability).to_lowercase(),
-        ),
-        (
-            "request_timeout",
-            format!("{} s", config.request_timeout.as_secs()),
-        ),
-        ("max_body", format!("{} bytes", config.max_body_bytes)),
-        (
-            "max_artifact",
-            format!("{} bytes", config.max_artifact_bytes),
-        ),
-        ("allowed_host", host(&config.allowed_hosts)),
-        (
-            "log_format",
-            format!("{:?}", config.log.format).to_lowercase(),
-        ),
-        (
-            "log_file",
-            config
-                .log
-                .file
-                .as_ref()
-                .map_or("(standard error)".to_owned(), |file| {
-                    file.display().to_string()
-                }),
-        ),
-        ("log", config.log.filter.clone()),
-    ];
+    let rows: Vec<_> = served(&config)
+        .into_iter()
+        .chain(asked(&config.access))
+        .collect();
     if global.json {
         let object: BTreeMap<_, _> = rows
             .iter()
@@ -83,5 +45,81 @@ fn source(matches: &ArgMatches, name: &str) -> &'static str {
         Some(ValueSource::CommandLine) => "flag",
         Some(ValueSource::EnvVariable) => "environment",
         _ => "default",
+    }
+}
+
+type Row = (&'static str, String);
+
+/// What is served, and how.
+fn served(config: &Config) -> Vec<Row> {
+    let log_file = config.log.file.as_ref();
+    let log_file = log_file.map_or("(standard error)".to_owned(), |file| {
+        file.display().to_string()
+    });
+    vec![
+        ("db", config.store.path.display().to_string()),
+        ("listen", config.listen.to_string()),
+        ("workers", config.workers.to_string()),
+        ("readers", config.store.readers.to_string()),
+        (
+            "durability",
+            format!("{:?}", config.store.durability).to_lowercase(),
+        ),
+        (
+            "request_timeout",
+            format!("{} s", config.request_timeout.as_secs()),
+        ),
+        ("max_body", format!("{} bytes", config.max_body_bytes)),
+        (
+            "max_artifact",
+            format!("{} bytes", config.max_artifact_bytes),
+        ),
+        (
+            "allowed_host",
+            listed(&config.allowed_hosts, "(loopback names)"),
+        ),
+        (
+            "log_format",
+            format!("{:?}", config.log.format).to_lowercase(),
+        ),
+        ("log_file", log_file),
+        ("log", config.log.filter.clone()),
+    ]
+}
+
+/// Who may ask.
+fn asked(access: &Access) -> Vec<Row> {
+    let or = |value: Option<String>, none: &str| value.unwrap_or_else(|| none.to_owned());
+    let tls = access.tls.as_ref();
+    let proxies = access.trusted_proxies.iter().map(ToString::to_string);
+    let rate = access.rate_limit.map(|rate| format!("{rate}/s"));
+    let days = access.audit_days.map(|days| days.to_string());
+    let metrics = access.metrics_listen.map(|address| address.to_string());
+    vec![
+        ("metrics_listen", or(metrics, "(none)")),
+        (
+            "tls_cert",
+            or(tls.map(|tls| tls.cert.display().to_string()), "(no TLS)"),
+        ),
+        (
+            "tls_key",
+            or(tls.map(|tls| tls.key.display().to_string()), "(no TLS)"),
+        ),
+        ("cors_origin", listed(&access.cors_origins, "(none)")),
+        ("base_path", access.base_path.clone()),
+        (
+            "trusted_proxy",
+            listed(&proxies.collect::<Vec<_>>(), "(none)"),
+        ),
+        ("rate_limit", or(rate, "off")),
+        ("audit_days", or(days, "(for ever)")),
+    ]
+}
+
+fn listed(names: &[String], none: &str) -> String {
+    if names.is_empty() {
+        none.to_owned()
+    } else {
+        names.join(",")
     }
 }

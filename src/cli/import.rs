@@ -63,7 +63,7 @@ fn read(
     how: How,
     bar: &ProgressBar,
 ) -> anyhow::Result<ImportReport> {
-    let mut import = session.services.begin_import(&session.caller, how);
+    let mut import = session.services.begin_import(&session.caller, how)?;
     let mut part = vec![0; PART_BYTES];
     loop {
         let read = match input.read(&mut part) {

@@ -17,6 +17,7 @@ use crate::domain::{Caller, Invalid};
 use crate::service::{Error, ImportCause, Limits, Services};
 use crate::store::{OpenError, Role};
 
+mod audit;
 mod config_command;
 mod context;
 mod decide;
@@ -26,6 +27,7 @@ mod fetch;
 mod forget;
 mod handoff;
 mod import;
+mod key;
 mod list;
 mod migrate;
 mod note;
@@ -80,6 +82,10 @@ enum Command {
     Status,
     /// Check the file, or explain the metrics of a running server
     Doctor(doctor::DoctorArgs),
+    /// Make, list and revoke the keys of the API
+    Key(key::KeyArgs),
+    /// Show who did what
+    Audit(audit::AuditArgs),
     /// Bring the file to this version's schema, after a copy
     Migrate,
     /// Print the effective settings of the server and where each comes from
@@ -132,6 +138,8 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::Import(args)) => import::run(global, &args, out),
         Some(Command::Status) => status::run(global, out),
         Some(Command::Doctor(args)) => doctor::run(global, &args, out),
+        Some(Command::Key(args)) => key::run(global, &args, out),
+        Some(Command::Audit(args)) => audit::run(global, &args, out),
         Some(Command::Migrate) => migrate::run(global, out),
         Some(Command::Config(args)) => {
             let matches = matches.subcommand_matches("config").unwrap_or(&matches);
@@ -176,7 +184,7 @@ fn service_exit_code(error: &Error) -> u8 {
         Error::Unauthenticated | Error::Forbidden(_) => 3,
         Error::NotFound(_) => 4,
         Error::Conflict(_) => 5,
-        Error::Timeout | Error::Overloaded | Error::Unavailable(_) => 75,
+        Error::RateLimited | Error::Timeout | Error::Overloaded | Error::Unavailable(_) => 75,
         Error::Import(failure) => match &failure.cause {
             ImportCause::Unparsable(_) | ImportCause::Wrong(_) => 2,
             ImportCause::Failed(error) => service_exit_code(error),

@@ -22,8 +22,8 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> anyhow::Result<()> {
     start_log(&config.log)?;
     fault::listen(&args.fault).context("the socket for faults cannot be made")?;
     let file = config.store.path.display().to_string();
-    let ready =
-        |address| tracing::info!(%address, file, "listening on http://{address}, memory in {file}");
+    let scheme = config.access.tls.as_ref().map_or("http", |_| "https");
+    let ready = |address| tracing::info!(%address, file, "listening on {scheme}://{address}, memory in {file}");
     app::run(&config, Clock::System, ready, stop_signal())?;
     tracing::info!("stopped");
     Ok(())

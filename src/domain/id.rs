@@ -119,6 +119,8 @@ ids! {
     ReflectionId "refl";
     /// Names a principle.
     PrincipleId "prin";
+    /// Names an API key; the key itself is another matter.
+    KeyId "key";
 }
 
 /// Chunks that an event can have at most: one for every 120 words, and no word has less than two bytes of the 256 KiB.

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing here knows of SQLite, HTTP, the command line or Prometheus, and nothing reads the clock.
 
+pub mod audit;
 pub mod caller;
 pub mod chunk;
 pub mod content;
@@ -13,6 +14,7 @@ pub mod handoff;
 pub mod id;
 pub mod import;
 pub mod invalid;
+pub mod key;
 pub mod name;
 pub mod note;
 pub mod pack;
@@ -31,10 +33,10 @@ pub mod token;
 pub mod vocabulary;
 pub mod wake_up;
 
-pub use caller::{Caller, Via};
+pub use caller::{Actor, Caller};
 pub use id::{
-    ArtifactId, BundleId, ChunkId, DecisionId, EventId, HandoffId, JobId, NoteId, PrincipleId,
-    ReflectionId,
+    ArtifactId, BundleId, ChunkId, DecisionId, EventId, HandoffId, JobId, KeyId, NoteId,
+    PrincipleId, ReflectionId,
 };
 pub use invalid::Invalid;
 pub use name::{Name, TenantId};
@@ -42,6 +44,6 @@ pub use passage::NewChunk;
 pub use stat::Stat;
 pub use time::Timestamp;
 pub use vocabulary::{
-    ActorType, ArtifactKind, Channel, ChunkField, CompressionLevel, DecisionScope, DecisionStatus,
-    EntityType, EventKind, JobType, Origin, Sensitivity,
+    ActorType, ArtifactKind, AuditAction, Channel, ChunkField, CompressionLevel, DecisionScope,
+    DecisionStatus, EntityType, EventKind, JobType, Origin, Scope, Sensitivity, Via,
 };

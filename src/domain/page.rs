@@ -33,6 +33,8 @@ pub enum List {
     Reflections = 7,
     /// Principles.
     Principles = 8,
+    /// The audit.
+    Audit = 9,
 }
 
 /// Oldest or newest first.

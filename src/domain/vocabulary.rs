@@ -207,6 +207,81 @@ vocabulary! {
         /// A principle.
         Principle = 10 "principle",
     }
+    /// What a key allows; each includes those before it.
+    Scope {
+        /// To read, but nothing that is secret.
+        Read = 0 "read",
+        /// To write and forget, and to read what is secret by its id.
+        Write = 1 "write",
+        /// To manage keys, read the audit and forget the tenant.
+        Admin = 2 "admin",
+    }
+    /// Through which door a call came.
+    Via {
+        /// The HTTP API.
+        Http = 0 "http",
+        /// The command line, with the permissions of the file.
+        Cli = 1 "cli",
+        /// A job of the process itself.
+        Job = 2 "job",
+        /// The Model Context Protocol on standard input, with the permissions of the file.
+        Mcp = 3 "mcp",
+    }
+    /// What was done, as the audit has it.
+    AuditAction {
+        /// Events were recorded.
+        EventRecord = 0 "event_record",
+        /// An event was forgotten.
+        EventForget = 1 "event_forget",
+        /// A handoff was written.
+        HandoffCreate = 2 "handoff_create",
+        /// A handoff was forgotten.
+        HandoffForget = 3 "handoff_forget",
+        /// A decision was recorded.
+        DecisionCreate = 4 "decision_create",
+        /// A decision took the place of another; the id is that of the one replaced.
+        DecisionSupersede = 5 "decision_supersede",
+        /// A decision was forgotten.
+        DecisionForget = 6 "decision_forget",
+        /// A note was kept.
+        NoteCreate = 7 "note_create",
+        /// A note was changed.
+        NoteChange = 8 "note_change",
+        /// A note was forgotten.
+        NoteForget = 9 "note_forget",
+        /// A reflection was written.
+        ReflectionWrite = 10 "reflection_write",
+        /// A reflection was forgotten.
+        ReflectionForget = 11 "reflection_forget",
+        /// A principle was written.
+        PrincipleWrite = 12 "principle_write",
+        /// A principle was forgotten.
+        PrincipleForget = 13 "principle_forget",
+        /// A session was announced.
+        SessionStart = 14 "session_start",
+        /// A session was forgotten with all it held; the id is that of the job.
+        SessionForget = 15 "session_forget",
+        /// A tenant was forgotten with all it held; the id is that of the job.
+        TenantForget = 16 "tenant_forget",
+        /// Rows of an export were put in.
+        Import = 17 "import",
+        /// An export of the tenant was begun.
+        Export = 18 "export",
+        /// A key was made.
+        KeyCreate = 19 "key_create",
+        /// A key was revoked.
+        KeyRevoke = 20 "key_revoke",
+        /// Keys are asked for from here on.
+        KeysEnable = 21 "keys_enable",
+        /// Keys are no longer asked for.
+        KeysDisable = 22 "keys_disable",
+        /// Requests without a valid key were refused.
+        DeniedKey = 23 "denied_key",
+        /// Requests that were not allowed were refused.
+        DeniedForbidden = 24 "denied_forbidden",
+        /// Requests beyond the rate were refused.
+        DeniedRate = 25 "denied_rate",
+    }
     /// Work that goes on after its answer.
     JobType {
         /// Forgetting a whole tenant.

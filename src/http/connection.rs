@@ -39,6 +39,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use crate::domain::Invalid;
 use crate::http::pace::Pace;
 use crate::http::problem::{Problem, of_status};
+use crate::http::socket::{Socket, Tls};
 use crate::metrics::{Answered, Cut, Metrics};
 use crate::service::Error;
 
@@ -64,6 +65,7 @@ pub struct Bounds {
 #[derive(Debug)]
 pub struct Door {
     bounds: Bounds,
+    tls: Option<Tls>,
     metrics: Arc<Metrics>,
     open: AtomicUsize,
     leaving: AtomicUsize,
@@ -71,9 +73,10 @@ pub struct Door {
 
 impl Door {
     /// A door that nobody has come through.
-    pub fn new(bounds: Bounds, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(bounds: Bounds, tls: Option<Tls>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             bounds,
+            tls,
             metrics,
             open: AtomicUsize::new(0),
             leaving: AtomicUsize::new(0),
@@ -89,11 +92,25 @@ impl Door {
         drop(io.set_nodelay(true));
         if self.open.fetch_add(1, Ordering::Relaxed) < self.bounds.connections {
             self.metrics.connection_opens();
-            return Ok(Wire::new(io, self));
+            // It counts until it is dropped, also while the two agree on TLS.
+            let place = Place(Arc::clone(&self));
+            let io = match &self.tls {
+                None => Socket::Plain(io),
+                Some(tls) => match timeout(self.bounds.head, tls.accept(io)).await {
+                    Ok(socket) => socket?,
+                    Err(late) => {
+                        self.metrics.connection_cut(Cut::SlowHead);
+                        return Err(late.into());
+                    }
+                },
+            };
+            return Ok(Wire::new(io, place));
         }
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.metrics.connection_cut(Cut::Full);
-        if self.leaving.fetch_add(1, Ordering::Relaxed) < MOST_FAREWELLS {
+        let is_told = self.leaving.fetch_add(1, Ordering::Relaxed) < MOST_FAREWELLS;
+        // In the clear a client of TLS would not understand it.
+        if is_told && self.tls.is_none() {
             drop(timeout(FAREWELL, turn_away(io, &self.metrics)).await);
         }
         self.leaving.fetch_sub(1, Ordering::Relaxed);
@@ -190,8 +207,8 @@ impl Drop for Answering {
 /// A client's socket, with bounds.
 #[derive(Debug)]
 pub struct Wire {
-    io: TcpStream,
-    door: Arc<Door>,
+    io: Socket,
+    door: Place,
     course: Rc<Course>,
     sending: Pace,
     /// Wakes the connection at or before the next of its deadlines.
@@ -201,7 +218,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    fn new(io: TcpStream, door: Arc<Door>) -> Self {
+    fn new(io: Socket, door: Place) -> Self {
         let since = Instant::now();
         Self {
             sending: Pace::new(door.bounds.patience),
@@ -284,10 +301,22 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
+/// A place among the connections, until it is dropped.
+#[derive(Debug)]
+struct Place(Arc<Door>);
+
+impl std::ops::Deref for Place {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.0
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        self.door.open.fetch_sub(1, Ordering::Relaxed);
-        self.door.metrics.connection_closes();
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.connection_closes();
     }
 }
 

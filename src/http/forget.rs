@@ -8,10 +8,10 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use crate::domain::event::check_tenant;
 use crate::domain::session::Job;
 use crate::domain::{Name, TenantId};
+use crate::http::State;
 use crate::http::openapi::{Operation, Tag, delete, json};
 use crate::http::problem::Problem;
 use crate::http::request::Ask;
-use crate::http::{State, auth};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
@@ -54,7 +54,7 @@ async fn session(state: Data<State>, ask: Ask, id: Path<String>) -> Result<HttpR
 async fn tenant(state: Data<State>, ask: Ask, id: Path<String>) -> Result<HttpResponse, Problem> {
     ask.only(&[])?;
     let id = TenantId::parse("id", &id)?;
-    let caller = auth::caller(Some(&id), None, None)?;
+    let caller = ask.caller_in(&id)?;
     if ask.names_tenant() {
         check_tenant(Some(ask.caller()?.tenant.as_str()), &id)?;
     }

@@ -57,7 +57,7 @@ async fn import(
         mode: Mode::parse("mode", ask.text("mode").unwrap_or("merge"))?,
         dry_run: false,
     };
-    let import = state.exec.services().begin_import(&ask.caller()?, how);
+    let import = state.exec.services().begin_import(&ask.caller()?, how)?;
     let _permit = state.exec.stream()?;
     let mut body = body.into_inner();
     match read(&state, &mut body, import).await {

@@ -1,10 +1,11 @@
-//! Around every request: its id, the Host and Origin checks, one shape for errors, room for the answer, and the
+//! Around every request: its id, who may ask, one shape for errors, room for the answer, and the
 //! counting.
 //!
 //! **Invariant:** whatever happens inside, a request is counted exactly once and its answer carries its id.
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -16,19 +17,23 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::{ConnectionType, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error as ActixError, HttpMessage as _, HttpResponse, ResponseError};
 use futures_core::Stream;
 
-use crate::http::State;
+use crate::domain::audit::Denial;
+use crate::domain::{Actor, AuditAction};
 use crate::http::answer::Answer;
+use crate::http::auth::Guest;
 use crate::http::connection::{Answering, Course};
 use crate::http::problem::{Problem, keep_allow, of_status};
+use crate::http::{State, cors};
 use crate::metrics::{Answered, Metrics};
+use crate::service::Admission;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,7 +42,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// # Errors
 /// None of its own; what a handler fails with has become an answer by the time it is seen here.
 pub async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let begun = Instant::now();
@@ -48,10 +53,18 @@ pub async fn observe(
     let answering = request.conn_data::<Rc<Course>>().map(Course::begin);
     let request_id = request_id(&request);
     let method = request.method().clone();
-    let pattern = request.match_pattern();
+    let gate = &state.options.gate;
+    take_off(&gate.base_path, &mut request);
+    let origin = gate.origins.of(&request);
+    let preflight = origin.as_ref().and_then(|_| cors::preflight(&request));
+    // A question about a route is no request of the route's.
+    let pattern = request.match_pattern().filter(|_| preflight.is_none());
     let (request, sent) = Sent::watch(request);
     // The request itself must not be kept: actix wants the only handle to it.
-    let mut response = match state.options.hosts.check(request.request()) {
+    let admitted = gate.admit(&request, pattern.as_deref(), &state);
+    let address = gate.address(request.request());
+    let mut response = match admitted {
+        _ if let Some(answer) = preflight => request.into_response(answer),
         Ok(()) => match unless_it_panics(next.call(request)).await {
             Ok(outcome) => outcome?.map_into_boxed_body(),
             Err(Panic) => {
@@ -85,9 +98,8 @@ pub async fn observe(
         answering.iter().for_each(Answering::is_last);
     }
     let mut response = with_room(response, &state, answering, &request_id);
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
+    label(response.headers_mut(), &request_id, origin);
+    note_denial(&response, &state, address);
     let status = response.status().as_u16();
     counting.end(&Answered {
         pattern: pattern.as_deref(),
@@ -147,6 +159,65 @@ fn in_words(
     let mut rendered = problem.render(request_id);
     keep_allow(response.headers(), &mut rendered);
     response.into_response(rendered)
+}
+
+/// Takes what a proxy has put in front of the path off again. A proxy may have done so itself.
+fn take_off(base: &str, request: &mut ServiceRequest) {
+    if base.is_empty() {
+        return;
+    }
+    let uri = request.uri();
+    let rest = uri.path_and_query().and_then(|whole| {
+        let rest = whole.as_str().strip_prefix(base)?;
+        match rest.chars().next() {
+            None => Some("/".to_owned()),
+            Some('/') => Some(rest.to_owned()),
+            Some('?') => Some(format!("/{rest}")),
+            Some(_) => None,
+        }
+    });
+    let Some(Ok(rest)) = rest.map(TryInto::try_into) else {
+        return;
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(rest);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+    }
+}
+
+/// Puts what every answer has on its head.
+fn label(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>) {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    cors::secure(headers);
+    if let Some(origin) = origin {
+        cors::let_read(headers, origin);
+    }
+}
+
+/// Notes a refusal for the audit.
+fn note_denial(response: &ServiceResponse<BoxBody>, state: &State, address: Option<IpAddr>) {
+    let action = match response.status() {
+        StatusCode::UNAUTHORIZED => AuditAction::DeniedKey,
+        StatusCode::FORBIDDEN => AuditAction::DeniedForbidden,
+        StatusCode::TOO_MANY_REQUESTS => AuditAction::DeniedRate,
+        _ => return,
+    };
+    let extensions = response.request().extensions();
+    let key = extensions
+        .get::<Guest>()
+        .and_then(|guest| match &guest.admission {
+            Admission::Key(key) => Some(key),
+            Admission::Open => None,
+        });
+    state.exec.services().note_denial(Denial {
+        action,
+        tenant: key.map(|key| key.tenant.clone()),
+        actor: Actor::remote(key.map(|key| key.known_as.clone()), address),
+    });
 }
 
 /// Counts a problem that is a refusal.

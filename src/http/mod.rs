@@ -13,10 +13,12 @@ use actix_web::web::{self, Data, PayloadConfig, ServiceConfig};
 use crate::exec::Exec;
 use crate::metrics::{Metrics, RouteLabel};
 
+mod access;
 mod answer;
 mod auth;
 mod connection;
 mod context;
+mod cors;
 mod decision;
 mod event;
 mod export;
@@ -29,19 +31,24 @@ mod openapi;
 mod operate;
 mod pace;
 mod problem;
+mod rate;
 mod recall;
 mod reflection;
 mod request;
 mod room;
 mod scrape;
 mod session;
+mod socket;
 mod wake_up;
 
-pub use auth::Hosts;
+pub use auth::{Gate, Hosts};
 pub use connection::{Bounds, Door, Wire};
+pub use cors::Origins;
 pub use middleware::observe;
 pub use openapi::openapi;
+pub use rate::Rate;
 pub use room::Room;
+pub use socket::Tls;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -57,10 +64,10 @@ pub struct State {
 }
 
 /// What the operator set for the wire.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
-    /// Names under which the server may be called without a key.
-    pub hosts: Hosts,
+    /// Who may ask.
+    pub gate: Gate,
     /// Largest request body, in bytes.
     pub max_body_bytes: usize,
     /// Longest time for a request's body to arrive.
@@ -132,8 +139,20 @@ pub const ROUTES: &[RouteLabel] = routes! {
     POST "/api/v1/context";
     POST "/api/v1/acb/build" as "/api/v1/context";
     DELETE "/api/v1/tenants/{id}";
+    POST "/api/v1/keys";
+    GET "/api/v1/keys";
+    DELETE "/api/v1/keys/{id}";
+    GET "/api/v1/audit";
     GET "/openapi.json";
 };
+
+/// Registers the routes that carry no content alone: health and metrics.
+pub fn open_routes(config: &mut ServiceConfig, state: &Data<State>) {
+    config
+        .app_data(state.clone())
+        .configure(operate::routes)
+        .default_service(web::to(problem::no_such_route));
+}
 
 /// Registers every route; the same for the server and its tests.
 pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
@@ -153,6 +172,7 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(forget::routes)
         .configure(export::routes)
         .configure(import::routes)
+        .configure(access::routes)
         .configure(openapi::routes)
         .default_service(web::to(problem::no_such_route));
 }

@@ -16,8 +16,8 @@ use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, ServiceConfig};
 
 use crate::http::{
-    context, decision, event, export, forget, handoff, import, note, operate, recall, reflection,
-    session, wake_up,
+    access, context, decision, event, export, forget, handoff, import, note, operate, recall,
+    reflection, session, wake_up,
 };
 
 mod document;
@@ -70,6 +70,7 @@ fn operations() -> Vec<Operation> {
         forget::operations(),
         export::operations(),
         import::operations(),
+        access::operations(),
         operate::operations(),
         own_operations(),
     ]

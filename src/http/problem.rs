@@ -113,9 +113,15 @@ pub(super) const FAILURES: &[Failure] = &[
         codes: &["unparsable"],
     },
     Failure {
+        status: 401,
+        name: "Unauthenticated",
+        says: "The server asks for a key, and none that is good was shown.",
+        codes: &["unauthenticated"],
+    },
+    Failure {
         status: 403,
         name: "Forbidden",
-        says: "The Host is none of the server's names, or the Origin is another's.",
+        says: "The key does not allow it or opens another tenant, the Host is none of the server's names, or the Origin is another's.",
         codes: &["forbidden"],
     },
     Failure {
@@ -153,6 +159,12 @@ pub(super) const FAILURES: &[Failure] = &[
         name: "Invalid",
         says: "A field, a parameter or a header is wrong.",
         codes: &["invalid"],
+    },
+    Failure {
+        status: 429,
+        name: "RateLimited",
+        says: "More requests than the key or the address may make.",
+        codes: &["rate_limited"],
     },
     Failure {
         status: 500,
@@ -226,7 +238,9 @@ impl Problem {
         match error {
             Error::TooLarge(_) => Some(Refusal::TooLarge),
             Error::Timeout => Some(Refusal::Timeout),
-            Error::Forbidden(_) | Error::Unauthenticated => Some(Refusal::Forbidden),
+            Error::Forbidden(_) => Some(Refusal::Forbidden),
+            Error::Unauthenticated => Some(Refusal::Unauthenticated),
+            Error::RateLimited => Some(Refusal::RateLimited),
             Error::Overloaded => Some(Refusal::Overloaded),
             Error::Unavailable(_) => Some(Refusal::Unavailable),
             Error::Invalid(_)
@@ -300,6 +314,7 @@ fn verdict(error: &Error) -> (StatusCode, &'static str) {
         Error::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
         Error::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+        Error::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         Error::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
         Error::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
         Error::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),

@@ -140,7 +140,12 @@ impl Ask {
             .text("channel")
             .map(|word| Channel::parse("channel", word))
             .transpose()?;
-        auth::caller(named.as_ref(), tenant, channel.or(asked))
+        auth::caller(&self.request, named.as_ref(), tenant, channel.or(asked))
+    }
+
+    /// The caller in a tenant that the path names.
+    pub(super) fn caller_in(&self, tenant: &TenantId) -> Result<Caller, Problem> {
+        auth::caller(&self.request, Some(tenant), None, None)
     }
 
     /// Whether the query or a header names a tenant.

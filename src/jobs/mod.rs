@@ -1,6 +1,7 @@
 //! What goes on after an answer, on a thread of its own.
 //!
-//! Today that is forgetting in slices. Each slice is one write among others, so requests get their turn in between.
+//! Forgetting in slices: each slice is one write among others, so requests get their turn in between. And once a minute
+//! what is known of who was there: when keys were used, what was refused, and what of the audit is too old.
 //!
 //! **Invariant:** a job may be cut off anywhere and goes on at the next start.
 
@@ -8,13 +9,17 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::service::{Error, Services};
 use crate::store::Slice;
 
 /// How often an idle job thread looks whether it should stop.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often it is written who was there.
+const WRITE_EVERY: Duration = Duration::from_secs(60);
+/// How often old rows of the audit are looked for.
+const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 /// Pause before another try after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -26,16 +31,16 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Starts the thread.
+    /// Starts the thread; the audit is kept for so many days.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(services: Services) -> io::Result<Self> {
+    pub fn start(services: Services, audit_days: Option<u32>) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("jobs".into())
-            .spawn(move || run(&services, &stopped))?;
+            .spawn(move || run(&services, audit_days, &stopped))?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -59,8 +64,45 @@ impl Drop for Jobs {
     }
 }
 
-fn run(services: &Services, stop: &AtomicBool) {
+fn run(services: &Services, audit_days: Option<u32>, stop: &AtomicBool) {
+    forget(services, audit_days, stop);
+    // What has come since the last minute.
+    write_access(services);
+}
+
+fn write_access(services: &Services) {
+    if let Err(error) = services.write_access() {
+        tracing::warn!(%error, "who was there could not be written down");
+    }
+}
+
+/// Lets go of what is too old in the audit.
+fn trim(services: &Services, days: u32, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
+        match services.trim_audit(days) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the audit could not be trimmed");
+                return;
+            }
+        }
+    }
+}
+
+fn forget(services: &Services, audit_days: Option<u32>, stop: &AtomicBool) {
+    let (mut minute, mut hour) = (Instant::now(), Instant::now());
+    while !stop.load(Ordering::Acquire) {
+        if minute.elapsed() >= WRITE_EVERY {
+            minute = Instant::now();
+            write_access(services);
+        }
+        if let Some(days) = audit_days
+            && hour.elapsed() >= TRIM_EVERY
+        {
+            hour = Instant::now();
+            trim(services, days, stop);
+        }
         if !services.bell().wait(LOOK_EVERY) {
             continue;
         }

@@ -37,8 +37,8 @@ const METHODS: &[&str] = &[
 const FAILURES: &[u16] = &[
     400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503,
 ];
-/// Those that a request can meet that matched no route.
-const UNMATCHED_FAILURES: &[u16] = &[400, 403, 404, 405, 408, 413, 431, 500, 503];
+/// Those that a request can meet that matched no route; 204 answers a browser that asks whether a page may ask.
+const UNMATCHED_FAILURES: &[u16] = &[204, 400, 401, 403, 404, 405, 408, 413, 429, 431, 500, 503];
 /// Half a millisecond to ten seconds: the client's defaults start at 5 ms, where an embedded store is done.
 const DURATIONS: &[f64] = &[
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
@@ -63,8 +63,12 @@ pub enum Refusal {
     TooLarge,
     /// It, or the answer to it, took too long.
     Timeout,
-    /// Its Host or its Origin is none that may ask.
+    /// Its Host, its Origin or its key may not.
     Forbidden,
+    /// It showed no key that is good, where one is asked for.
+    Unauthenticated,
+    /// Its key or its address has asked too often.
+    RateLimited,
     /// A queue or a room was full.
     Overloaded,
     /// The store could not be used.
@@ -72,12 +76,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::TooLarge,
         Self::Timeout,
         Self::Forbidden,
         Self::Overloaded,
         Self::Unavailable,
+        Self::Unauthenticated,
+        Self::RateLimited,
     ];
 
     fn label(self) -> &'static str {
@@ -85,6 +91,8 @@ impl Refusal {
             Self::TooLarge => "too_large",
             Self::Timeout => "timeout",
             Self::Forbidden => "forbidden",
+            Self::Unauthenticated => "unauthenticated",
+            Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
         }
@@ -167,8 +175,9 @@ impl Http {
             refused: Counters::split(
                 registry,
                 "agent_memory_http_rejected_total",
-                "HTTP requests refused for what they would cost or where they come from: too_large, timeout, \
-                 forbidden, overloaded (a queue or a room was full), unavailable (the store).",
+                "HTTP requests refused for what they would cost or who sent them: too_large, timeout, forbidden, \
+                    unauthenticated (no key that is good), rate_limited, overloaded (a queue or a room was full), \
+                    unavailable (the store).",
                 "reason",
                 &Refusal::ALL.map(Refusal::label),
             )?,

@@ -23,27 +23,26 @@ impl Services {
     /// Stores a decision. `key` is the client's `Idempotency-Key`.
     ///
     /// # Errors
-    /// `Invalid`, `Overloaded`; pending: `Conflict`, `Unavailable`.
+    /// `Forbidden`, `Invalid`, `Overloaded`; pending: `Conflict`, `Unavailable`.
     pub fn create_decision(
         &self,
         caller: &Caller,
         draft: DecisionDraft,
         key: Option<&str>,
     ) -> Result<Pending<Decision>, Error> {
+        let store = self.writer(caller)?;
         let key = key
             .map(|key| idempotency_key("decisions", key, &draft))
             .transpose()?;
         let now = self.clock.now();
         let decision = NewDecision::parse(draft, &caller.tenant, now)?;
-        Ok(self
-            .store
-            .create_decision(&caller.tenant, decision, key, now)?)
+        Ok(store.create_decision(&caller.tenant, decision, key, now)?)
     }
 
     /// Puts another decision in the place of one that holds; answers the old and the new one.
     ///
     /// # Errors
-    /// `Invalid`, `Overloaded`; pending: `NotFound`, `Conflict`, `Unavailable`.
+    /// `Forbidden`, `Invalid`, `Overloaded`; pending: `NotFound`, `Conflict`, `Unavailable`.
     pub fn supersede(
         &self,
         caller: &Caller,
@@ -51,6 +50,7 @@ impl Services {
         successor: SuccessorDraft,
         key: Option<&str>,
     ) -> Result<Pending<(Decision, Decision)>, Error> {
+        let store = self.writer(caller)?;
         let key = key
             .map(|key| idempotency_key("decisions/supersede", key, &(id, &successor)))
             .transpose()?;
@@ -61,9 +61,7 @@ impl Services {
             }
             SuccessorDraft::Existing(id) => Successor::Existing(id),
         };
-        Ok(self
-            .store
-            .supersede(&caller.tenant, id, successor, key, now)?)
+        Ok(store.supersede(&caller.tenant, id, successor, key, now)?)
     }
 
     /// A decision by its id.
@@ -94,8 +92,9 @@ impl Services {
     /// Forgets a decision.
     ///
     /// # Errors
-    /// `Overloaded`; pending: `NotFound`, `Unavailable`.
+    /// `Forbidden`, `Overloaded`; pending: `NotFound`, `Unavailable`.
     pub fn forget_decision(&self, caller: &Caller, id: DecisionId) -> Result<Pending<()>, Error> {
-        Ok(self.store.forget_decision(&caller.tenant, id)?)
+        let store = self.writer(caller)?;
+        Ok(store.forget_decision(&caller.tenant, id)?)
     }
 }

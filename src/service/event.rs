@@ -34,33 +34,33 @@ impl Services {
     /// Records one event. `key` is the client's `Idempotency-Key`.
     ///
     /// # Errors
-    /// `Invalid`, `Overloaded`; pending: `Conflict`, `Unavailable`.
+    /// `Forbidden`, `Invalid`, `Overloaded`; pending: `Conflict`, `Unavailable`.
     pub fn record_event(
         &self,
         caller: &Caller,
         draft: EventDraft,
         key: Option<&str>,
     ) -> Result<Pending<Vec<Outcome>>, Error> {
+        let store = self.writer(caller)?;
         let key = key
             .map(|key| idempotency_key("events", key, &draft))
             .transpose()?;
         let event = NewEvent::parse(draft, &caller.tenant, self.intake())?;
         let now = self.clock.now();
-        Ok(self
-            .store
-            .record_events(&caller.tenant, vec![event], key, now)?)
+        Ok(store.record_events(&caller.tenant, vec![event], key, now)?)
     }
 
     /// Records a batch: answers the write of the valid items, and the refusals of the others by their index.
     ///
     /// # Errors
-    /// `Invalid` when there are too many items, `Overloaded`; pending: `Unavailable`.
+    /// `Forbidden`, `Invalid` when there are too many items, `Overloaded`; pending: `Unavailable`.
     pub(crate) fn record_batch(
         &self,
         caller: &Caller,
         items: Vec<Result<EventDraft, Invalid>>,
         key: Option<&str>,
     ) -> Result<Batch, Error> {
+        let store = self.writer(caller)?;
         if items.len() > MAX_BATCH {
             return Err(Invalid::new("body", format!("holds more than {MAX_BATCH} events")).into());
         }
@@ -83,8 +83,7 @@ impl Services {
         let pending = if events.is_empty() && key.is_none() {
             Pending::done(Ok(Vec::new()))
         } else {
-            self.store
-                .record_events(&caller.tenant, events, key, intake.now)?
+            store.record_events(&caller.tenant, events, key, intake.now)?
         };
         Ok((pending, refusals))
     }

@@ -44,9 +44,9 @@ impl Export {
 
 /// The highest sensitivity that this caller's export holds.
 fn most(caller: &Caller) -> Sensitivity {
-    match caller.via {
+    match caller.actor.via {
         Via::Cli => Sensitivity::Secret,
-        Via::Http | Via::Job => caller.clearance(),
+        Via::Http | Via::Mcp | Via::Job => caller.clearance(),
     }
 }
 
@@ -56,6 +56,7 @@ impl Services {
     /// # Errors
     /// `Overloaded`, `Unavailable`.
     pub fn begin_export(&self, caller: &Caller) -> Result<Export, Error> {
+        self.note_export(caller);
         Ok(Export {
             caller: caller.clone(),
             most: most(caller),
@@ -65,6 +66,13 @@ impl Services {
             secret: 0,
             step: Step::Header,
         })
+    }
+
+    /// Has it written down that an export begins. Reading goes on where nothing can be written, so nobody waits for it.
+    pub(super) fn note_export(&self, caller: &Caller) {
+        if let Err(error) = self.store.by(caller).note_export(&caller.tenant) {
+            tracing::warn!(%error, "an export could not be written down");
+        }
     }
 
     /// The next lines of an export; none after the last. A piece may be empty, where the rows of others are passed over.

@@ -41,35 +41,37 @@ impl Services {
     /// Forgets an event.
     ///
     /// # Errors
-    /// `Overloaded`; pending: `NotFound`, `Unavailable`.
+    /// `Forbidden`, `Overloaded`; pending: `NotFound`, `Unavailable`.
     pub fn forget_event(&self, caller: &Caller, id: EventId) -> Result<Pending<()>, Error> {
-        Ok(self.store.forget_event(&caller.tenant, id)?)
+        let store = self.writer(caller)?;
+        Ok(store.forget_event(&caller.tenant, id)?)
     }
 
     /// Forgets a handoff.
     ///
     /// # Errors
-    /// `Overloaded`; pending: `NotFound`, `Unavailable`.
+    /// `Forbidden`, `Overloaded`; pending: `NotFound`, `Unavailable`.
     pub fn forget_handoff(&self, caller: &Caller, id: HandoffId) -> Result<Pending<()>, Error> {
-        Ok(self.store.forget_handoff(&caller.tenant, id)?)
+        let store = self.writer(caller)?;
+        Ok(store.forget_handoff(&caller.tenant, id)?)
     }
 
     /// Forgets a session with all it holds. Ring the [`Bell`] when the answer is there.
     ///
     /// # Errors
-    /// `Overloaded`; pending: `NotFound`, `Unavailable`.
+    /// `Forbidden`, `Overloaded`; pending: `NotFound`, `Unavailable`.
     pub fn forget_session(&self, caller: &Caller, session: Name) -> Result<Pending<Job>, Error> {
-        Ok(self
-            .store
-            .forget_session(&caller.tenant, session, self.clock.now())?)
+        let store = self.writer(caller)?;
+        Ok(store.forget_session(&caller.tenant, session, self.clock.now())?)
     }
 
     /// Forgets the caller's tenant with all it holds. Ring the [`Bell`] when the answer is there.
     ///
     /// # Errors
-    /// `Overloaded`; pending: `NotFound`, `Unavailable`.
+    /// `Forbidden`, `Overloaded`; pending: `NotFound`, `Unavailable`.
     pub fn forget_tenant(&self, caller: &Caller) -> Result<Pending<Job>, Error> {
-        Ok(self.store.forget_tenant(&caller.tenant, self.clock.now())?)
+        let store = self.admin(caller)?;
+        Ok(store.forget_tenant(&caller.tenant, self.clock.now())?)
     }
 
     /// Does the next few milliseconds of what is being forgotten. For jobs and commands; blocks.

@@ -13,21 +13,20 @@ impl Services {
     /// Stores a handoff. `key` is the client's `Idempotency-Key`.
     ///
     /// # Errors
-    /// `Invalid`, `Overloaded`; pending: `Conflict`, `Unavailable`.
+    /// `Forbidden`, `Invalid`, `Overloaded`; pending: `Conflict`, `Unavailable`.
     pub fn create_handoff(
         &self,
         caller: &Caller,
         draft: HandoffDraft,
         key: Option<&str>,
     ) -> Result<Pending<Handoff>, Error> {
+        let store = self.writer(caller)?;
         let key = key
             .map(|key| idempotency_key("handoff", key, &draft))
             .transpose()?;
         let now = self.clock.now();
         let handoff = NewHandoff::parse(draft, &caller.tenant, now)?;
-        Ok(self
-            .store
-            .create_handoff(&caller.tenant, handoff, key, now)?)
+        Ok(store.create_handoff(&caller.tenant, handoff, key, now)?)
     }
 
     /// A handoff by its id.
@@ -74,6 +73,7 @@ impl Services {
     /// # Errors
     /// `Overloaded`, `Unavailable`.
     pub fn thread(&self, caller: &Caller, filter: &HandoffFilter) -> Result<Thread, Error> {
+        self.note_export(caller);
         let page = Page::first(MAX_LIMIT, Direction::Descending);
         let newest = self.store.handoffs(self.wait, caller, filter, &page)?;
         Ok(Thread::new(caller.tenant.clone(), newest))

@@ -24,7 +24,7 @@ use crate::domain::redact::redact;
 use crate::domain::{Caller, Invalid, TenantId};
 use crate::service::export::hex;
 use crate::service::{Error, Pending, Services};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 mod blocks;
 
@@ -106,6 +106,8 @@ impl ImportFailure {
 /// An import on its way.
 #[derive(Debug)]
 pub struct Import {
+    /// In the hands of who imports.
+    store: Store,
     tenant: TenantId,
     how: How,
     source: Option<String>,
@@ -354,8 +356,12 @@ impl Import {
 
 impl Services {
     /// Begins an import into the caller's tenant.
-    pub fn begin_import(&self, caller: &Caller, how: How) -> Import {
-        Import {
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub fn begin_import(&self, caller: &Caller, how: How) -> Result<Import, Error> {
+        Ok(Import {
+            store: self.writer(caller)?,
             tenant: caller.tenant.clone(),
             how,
             source: None,
@@ -376,7 +382,7 @@ impl Services {
                 conflict_count: 0,
                 redacted: 0,
             },
-        }
+        })
     }
 
     /// Reads a block and stores its rows; [`Import::note`] the answer.
@@ -398,7 +404,7 @@ impl Services {
         let rows = Arc::new(rows);
         for _ in 1..OFFERS {
             let offer = Arc::clone(&rows);
-            match self
+            match import
                 .store
                 .import_slice(&import.tenant, offer, import.how, intake.now)
             {

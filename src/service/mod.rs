@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::domain::event::Intake;
-use crate::domain::{Caller, Channel, Invalid, Sensitivity};
+use crate::domain::{Caller, Channel, Invalid, Scope, Sensitivity};
 use crate::service::wake_up::WakeUps;
 use crate::store::{Cause, Store, StoreError, Wait};
 
 pub use crate::store::Pending;
 
+mod access;
+mod audit;
 mod context;
 mod decision;
 pub(crate) mod event;
@@ -30,6 +32,7 @@ mod reflection;
 mod session;
 mod wake_up;
 
+pub use access::{Access, Admission, MadeKey};
 pub use decision::SuccessorDraft;
 pub use event::BatchItem;
 pub use export::Export;
@@ -44,7 +47,7 @@ pub enum Error {
     #[error("{0}")]
     Invalid(Invalid),
     /// The caller did not say who it is.
-    #[error("who is calling is not known")]
+    #[error("a valid API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")]
     Unauthenticated,
     /// The caller may not do this.
     #[error("{0}")]
@@ -52,6 +55,9 @@ pub enum Error {
     /// There is no such thing, or it is another tenant's.
     #[error("{0} not found")]
     NotFound(&'static str),
+    /// More calls than it may make.
+    #[error("too many requests")]
+    RateLimited,
     /// It contradicts what is stored.
     #[error("{0}")]
     Conflict(&'static str),
@@ -112,6 +118,7 @@ pub struct Services {
     bell: Bell,
     readiness: Arc<Readiness>,
     wake_ups: WakeUps,
+    access: Arc<Access>,
 }
 
 impl Services {
@@ -125,6 +132,7 @@ impl Services {
             bell: Bell::default(),
             readiness: Arc::default(),
             wake_ups: WakeUps::default(),
+            access: Arc::default(),
         }
     }
 
@@ -154,7 +162,9 @@ impl Services {
 /// and not where others listen.
 fn may_read(caller: &Caller, sensitivity: Sensitivity) -> bool {
     sensitivity <= caller.clearance()
-        || (sensitivity == Sensitivity::Secret && caller.channel == Channel::Private)
+        || (sensitivity == Sensitivity::Secret
+            && caller.channel == Channel::Private
+            && caller.scope >= Scope::Write)
 }
 
 /// Something that was found, unless it is missing or not for this caller; those two look the same.

@@ -13,35 +13,35 @@ impl Services {
     /// Stores a note. `key` is the client's `Idempotency-Key`.
     ///
     /// # Errors
-    /// `Invalid`, `Overloaded`; pending: `Conflict`, `Unavailable`.
+    /// `Forbidden`, `Invalid`, `Overloaded`; pending: `Conflict`, `Unavailable`.
     pub fn create_note(
         &self,
         caller: &Caller,
         draft: NoteDraft,
         key: Option<&str>,
     ) -> Result<Pending<Note>, Error> {
+        let store = self.writer(caller)?;
         let key = key
             .map(|key| idempotency_key("knowledge", key, &draft))
             .transpose()?;
         let now = self.clock.now();
         let note = NewNote::parse(draft, &caller.tenant, now)?;
-        Ok(self.store.create_note(&caller.tenant, note, key, now)?)
+        Ok(store.create_note(&caller.tenant, note, key, now)?)
     }
 
     /// Changes what a patch names.
     ///
     /// # Errors
-    /// `Invalid`, `Overloaded`; pending: `NotFound`, `Invalid`, `Unavailable`.
+    /// `Forbidden`, `Invalid`, `Overloaded`; pending: `NotFound`, `Invalid`, `Unavailable`.
     pub fn patch_note(
         &self,
         caller: &Caller,
         id: NoteId,
         patch: NotePatch,
     ) -> Result<Pending<Note>, Error> {
+        let store = self.writer(caller)?;
         check_tenant(patch.tenant_id.as_deref(), &caller.tenant)?;
-        Ok(self
-            .store
-            .patch_note(&caller.tenant, id, patch, self.clock.now())?)
+        Ok(store.patch_note(&caller.tenant, id, patch, self.clock.now())?)
     }
 
     /// A note by its id.
@@ -70,8 +70,9 @@ impl Services {
     /// Forgets a note.
     ///
     /// # Errors
-    /// `Overloaded`; pending: `NotFound`, `Unavailable`.
+    /// `Forbidden`, `Overloaded`; pending: `NotFound`, `Unavailable`.
     pub fn forget_note(&self, caller: &Caller, id: NoteId) -> Result<Pending<()>, Error> {
-        Ok(self.store.forget_note(&caller.tenant, id)?)
+        let store = self.writer(caller)?;
+        Ok(store.forget_note(&caller.tenant, id)?)
     }
 }

@@ -12,16 +12,17 @@ impl Services {
     /// Writes what a period came to; under an id that is taken, in place of what was there. For jobs.
     ///
     /// # Errors
-    /// `Invalid`, `Overloaded`; pending: `Unavailable`.
+    /// `Forbidden`, `Invalid`, `Overloaded`; pending: `Unavailable`.
     pub fn write_reflection(
         &self,
         caller: &Caller,
         id: ReflectionId,
         body: ReflectionBody,
     ) -> Result<Pending<Reflection>, Error> {
+        let store = self.writer(caller)?;
         let now = self.clock.now();
         let new = NewReflection::new(id, body, now, now)?;
-        Ok(self.store.write_reflection(&caller.tenant, new, now)?)
+        Ok(store.write_reflection(&caller.tenant, new, now)?)
     }
 
     /// A reflection by its id.
@@ -48,28 +49,30 @@ impl Services {
     /// Forgets a reflection.
     ///
     /// # Errors
-    /// `Overloaded`; pending: `NotFound`, `Unavailable`.
+    /// `Forbidden`, `Overloaded`; pending: `NotFound`, `Unavailable`.
     pub fn forget_reflection(
         &self,
         caller: &Caller,
         id: ReflectionId,
     ) -> Result<Pending<()>, Error> {
-        Ok(self.store.forget_reflection(&caller.tenant, id)?)
+        let store = self.writer(caller)?;
+        Ok(store.forget_reflection(&caller.tenant, id)?)
     }
 
     /// Writes what recurs; under an id that is taken, in place of what was there. For jobs.
     ///
     /// # Errors
-    /// `Invalid`, `Overloaded`; pending: `Unavailable`.
+    /// `Forbidden`, `Invalid`, `Overloaded`; pending: `Unavailable`.
     pub fn write_principle(
         &self,
         caller: &Caller,
         id: PrincipleId,
         body: PrincipleBody,
     ) -> Result<Pending<Principle>, Error> {
+        let store = self.writer(caller)?;
         let now = self.clock.now();
         let new = NewPrinciple::new(id, body, now, now, now)?;
-        Ok(self.store.write_principle(&caller.tenant, new, now)?)
+        Ok(store.write_principle(&caller.tenant, new, now)?)
     }
 
     /// A principle by its id.
@@ -96,9 +99,10 @@ impl Services {
     /// Forgets a principle.
     ///
     /// # Errors
-    /// `Overloaded`; pending: `NotFound`, `Unavailable`.
+    /// `Forbidden`, `Overloaded`; pending: `NotFound`, `Unavailable`.
     pub fn forget_principle(&self, caller: &Caller, id: PrincipleId) -> Result<Pending<()>, Error> {
-        Ok(self.store.forget_principle(&caller.tenant, id)?)
+        let store = self.writer(caller)?;
+        Ok(store.forget_principle(&caller.tenant, id)?)
     }
 }
 

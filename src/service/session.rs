@@ -13,15 +13,16 @@ impl Services {
     /// Notes that a session has started.
     ///
     /// # Errors
-    /// `Invalid`, `Overloaded`; pending: `Unavailable`.
+    /// `Forbidden`, `Invalid`, `Overloaded`; pending: `Unavailable`.
     pub fn start_session(
         &self,
         caller: &Caller,
         draft: &SessionDraft,
     ) -> Result<Pending<Session>, Error> {
+        let store = self.writer(caller)?;
         let now = self.clock.now();
         let session = NewSession::parse(draft, &caller.tenant, now)?;
-        Ok(self.store.start_session(&caller.tenant, session, now)?)
+        Ok(store.start_session(&caller.tenant, session, now)?)
     }
 
     /// Sessions in order of their start.

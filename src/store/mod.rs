@@ -22,6 +22,7 @@ use crate::domain::{
     ArtifactId, Caller, ChunkId, EventId, HandoffId, Name, Sensitivity, Stat, TenantId, Timestamp,
 };
 
+mod access;
 mod archive;
 mod conclusions;
 mod error;
@@ -33,6 +34,7 @@ mod options;
 mod pending;
 pub mod sqlite;
 
+pub use access::KeyChoice;
 pub use error::{Cause, OpenError, StoreError};
 pub use facts::{FileFacts, Finding, Health, PoolState, Slice, Version};
 pub use options::{Durability, Options, Role, Wait};
@@ -66,7 +68,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub enum Store {
     /// The embedded engine.
-    Sqlite(Arc<sqlite::Sqlite>),
+    Sqlite(sqlite::Sqlite),
 }
 
 impl Store {
@@ -75,7 +77,14 @@ impl Store {
     /// # Errors
     /// The file is not ours, too new, too old for a command, on a network file system, or cannot be used.
     pub fn open(options: &Options, now: Timestamp) -> Result<Self, OpenError> {
-        Ok(Self::Sqlite(Arc::new(sqlite::Sqlite::open(options, now)?)))
+        Ok(Self::Sqlite(sqlite::Sqlite::open(options, now)?))
+    }
+
+    /// The same store in the hands of a caller, under whose name its writes stand in the audit.
+    #[must_use]
+    pub fn by(&self, caller: &Caller) -> Self {
+        let Self::Sqlite(engine) = self;
+        Self::Sqlite(engine.by(caller))
     }
 
     /// Records events in one transaction, in order. An event whose id is taken by another one is reported in its

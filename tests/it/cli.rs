@@ -529,13 +529,23 @@ fn a_taken_port_is_said() {
 #[test]
 fn a_server_does_not_listen_where_strangers_are() {
     let (_dir, db) = place();
-    for address in ["0.0.0.0:0", "192.0.2.1:3456", "[::]:0"] {
+    let refused = |address: &str| {
         let ran = run(&db, &["serve", "--listen", address]);
         assert_ne!(ran.code, 0);
         assert!(ran.err.contains(address), "{}", ran.err);
-        assert_ne!(run(&db, &["config", "--listen", address]).code, 0);
+        assert!(ran.err.contains("key create NAME"), "{}", ran.err);
+    };
+    for address in ["0.0.0.0:0", "192.0.2.1:3456", "[::]:0"] {
+        refused(address);
     }
     assert!(!db.exists());
+    run(&db, &["status"]).fails(4);
+    run(&db, &["note", "hello"]).ok();
+    refused("0.0.0.0:0");
+    // A key that opens nothing any more is none.
+    run(&db, &["key", "create", "a"]).ok();
+    run(&db, &["key", "revoke", "a"]).ok();
+    refused("0.0.0.0:0");
     run(&db, &["serve", "--listen", "nonsense"]).fails(2);
 }
 

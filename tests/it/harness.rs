@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use agent_memory::app::{self, Running};
 use agent_memory::clock::Clock;
-use agent_memory::config::{Config, Log, LogFormat};
+use agent_memory::config::{Access, Config, Log, LogFormat};
 use agent_memory::domain::Timestamp;
 use agent_memory::store::{Durability, Options, Role};
 use serde_json::{Value, json};
@@ -32,6 +32,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Clock,
     config: Config,
     agent: ureq::Agent,
+    key: Option<String>,
     // Before the directory, so that the server is done with the file when it goes.
     running: Option<Running>,
     dir: TempDir,
@@ -61,6 +62,7 @@ impl TestApp {
             clock,
             config,
             agent,
+            key: None,
             running: Some(running),
             dir,
         }
@@ -74,9 +76,33 @@ impl TestApp {
         self
     }
 
+    /// A new key of a tenant, made by the real binary beside the running server.
+    pub(crate) fn key(&self, tenant: &str, scope: &str) -> String {
+        let name = format!("{scope} of {tenant}");
+        let mut command = crate::process::command(self.file());
+        command.args(["key", "create", &name, "--tenant", tenant, "--scope", scope]);
+        let ran = command.output().unwrap();
+        assert!(
+            ran.status.success(),
+            "{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+        String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Shows a key with each request from here on, unless the request shows one itself.
+    pub(crate) fn use_key(&mut self, key: &str) {
+        self.key = Some(key.to_owned());
+    }
+
     /// Moves the clock.
     pub(crate) fn advance_hours(&self, hours: i64) {
         self.clock.advance_millis(hours * 3_600_000);
+    }
+
+    /// Says that this server speaks TLS, so that it is not scraped in the end.
+    pub(crate) fn is_over_tls(mut self) {
+        self.running.take().unwrap().stop().unwrap();
     }
 
     /// Where the server listens.
@@ -127,6 +153,18 @@ impl TestApp {
             .uri(format!("http://{}{path}", self.address()));
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        let shows = |name: &str| {
+            headers
+                .iter()
+                .any(|(other, _)| other.eq_ignore_ascii_case(name))
+        };
+        if let Some(key) = self
+            .key
+            .as_ref()
+            .filter(|_| !shows("x-api-key") && !shows("authorization"))
+        {
+            request = request.header("x-api-key", key);
         }
         let response = match body {
             None => self.agent.run(request.body(()).unwrap()),
@@ -321,6 +359,7 @@ fn config(path: PathBuf) -> Config {
         max_body_bytes: 10 * 1024 * 1024 + 64 * 1024,
         max_artifact_bytes: 16 * 1024 * 1024,
         allowed_hosts: Vec::new(),
+        access: Access::default(),
         log: Log {
             format: LogFormat::Text,
             file: None,

@@ -1,6 +1,6 @@
 //! Tenants: what one has, no other sees, and where a request names its tenant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -217,4 +217,157 @@ fn what_one_tenant_writes_does_not_move_anothers_ranking() {
             .ok(),
         before
     );
+}
+
+/// What an answer shows a stranger: its status, its headers and its body, but for what differs from each request to the
+/// next.
+fn shape(answer: &Answer) -> (u16, BTreeSet<String>, String) {
+    let names = answer.headers.keys().map(ToString::to_string).collect();
+    (answer.status, names, answer.text())
+}
+
+/// How many units of work of each kind the store has done.
+fn work(app: &TestApp) -> BTreeMap<String, f64> {
+    let is_work = |series: &str| {
+        series.starts_with("agent_memory_sqlite_statement_duration_seconds_count")
+            && !["probe", "settle", "flush"]
+                .iter()
+                .any(|op| series.contains(op))
+    };
+    let series = app.scrape().series;
+    series
+        .into_iter()
+        .filter(|(series, _)| is_work(series))
+        .collect()
+}
+
+fn difference(after: &BTreeMap<String, f64>, before: &BTreeMap<String, f64>) -> Vec<(String, f64)> {
+    let grown = after
+        .iter()
+        .map(|(series, count)| (series.clone(), count - before[series]));
+    grown.filter(|(_, count)| *count != 0.0).collect()
+}
+
+/// Every operation of the description, tried with one tenant's ids and another's key: the same as for an id that
+/// nothing has, and by the same work.
+#[test]
+fn no_operation_tells_another_tenants_key_that_something_is_there() {
+    let app = TestApp::start();
+    let mine = app.key("a", "admin");
+    let mine = [("x-api-key", mine.as_str())];
+    let post = |path: &str, body: &serde_json::Value| app.post_with(path, &mine, body).created();
+    let word = "xylographer";
+    let told = post(
+        "/api/v1/events",
+        &event(
+            &json!({"session_id": word, "project_id": word, "content": {"text": word.repeat(9_000)}}),
+        ),
+    );
+    let written = post(
+        "/api/v1/handoff",
+        &handoff(
+            &json!({"session_id": word, "with_whom": word, "becoming": word, "remember": word}),
+        ),
+    );
+    let chosen = post(
+        "/api/v1/decisions",
+        &json!({"decision": word, "scope": "global"}),
+    );
+    let noted = post(
+        "/api/v1/knowledge",
+        &json!({"content": word, "pinned": true}),
+    );
+    let made = post("/api/v1/keys", &json!({"name": word, "scope": "read"}));
+    let other = app.key("b", "admin");
+    let theirs = [("x-api-key", other.as_str()), ("x-request-id", "same")];
+    app.post_with(
+        "/api/v1/knowledge",
+        &theirs,
+        &json!({"content": "the quay"}),
+    )
+    .created();
+    // An id of theirs, and one of the same kind that nothing has.
+    let ids = |pattern: &str| -> Option<(String, String)> {
+        let (id, prefix) = match pattern.split('/').nth(3)? {
+            "events" => (id(&told, "event_id"), "evt"),
+            "chunks" => (told["chunk_ids"][1].as_str().unwrap().to_owned(), "chk"),
+            "artifacts" => (id(&told, "artifact_id"), "art"),
+            "handoffs" => (id(&written, "handoff_id"), "sh"),
+            "decisions" => (id(&chosen, "decision_id"), "dec"),
+            "knowledge" => (id(&noted, "note_id"), "kn"),
+            "keys" => (id(&made, "key_id"), "key"),
+            "reflections" => (made_id("refl", 1), "refl"),
+            "principles" => (made_id("prin", 1), "prin"),
+            "sessions" => (word.to_owned(), ""),
+            "tenants" => ("a".to_owned(), ""),
+            other => panic!("whose id does {other} take?"),
+        };
+        let unknown = if prefix.is_empty() {
+            "nobody".to_owned()
+        } else {
+            made_id(prefix, 77)
+        };
+        Some((id, unknown))
+    };
+    let before = app.get_with("/api/v1/stats", &mine).ok();
+    let mut tried = 0;
+    for operation in crate::openapi::Operation::all() {
+        let (method, pattern) = (operation.method.as_str(), operation.pattern);
+        if !pattern.starts_with("/api/") {
+            continue;
+        }
+        let body = crate::key::body(method, pattern);
+        let body = body.map(|body| body.to_string().into_bytes());
+        let kind = if pattern.ends_with("/import") {
+            "application/x-ndjson"
+        } else {
+            "application/json"
+        };
+        let ask = |path: &str| {
+            let headers = [theirs[0], theirs[1], ("content-type", kind)];
+            let before = work(&app);
+            let answer = app.send(method, path, &headers, body.as_deref());
+            (shape(&answer), difference(&work(&app), &before))
+        };
+        tried += 1;
+        if pattern.contains("{id}") {
+            let (there, unknown) = ids(pattern).unwrap();
+            let one = ask(&pattern.replace("{id}", &there));
+            let two = ask(&pattern.replace("{id}", &unknown));
+            assert_eq!(one, two, "{method} {pattern}");
+            assert!(
+                [403, 404].contains(&one.0.0),
+                "{method} {pattern}: {}",
+                one.0.2
+            );
+            continue;
+        }
+        // What takes no id, asked for what is theirs by every name there is.
+        for query in ["", "session_id", "project_id", "with_whom", "topic", "q"] {
+            if query.is_empty() == (pattern == "/api/v1/search")
+                || (!query.is_empty() && !operation.takes_query(query))
+            {
+                continue;
+            }
+            let one = ask(&format!("{pattern}?{query}={word}").replace("?=xylographer", ""));
+            assert!(
+                !one.0.2.contains(word),
+                "{method} {pattern}?{query}: {}",
+                one.0.2
+            );
+            if !query.is_empty() {
+                let two = ask(&format!("{pattern}?{query}=gasholder"));
+                // A part of the answer repeats what was asked for.
+                let settled = |text: &str| text.replace("gasholder", word).len();
+                assert_eq!(
+                    (one.0.0, settled(&one.0.2)),
+                    (two.0.0, settled(&two.0.2)),
+                    "{method} {pattern}?{query}"
+                );
+                assert_eq!(one.1, two.1, "{method} {pattern}?{query}");
+            }
+        }
+    }
+    assert!(tried > 40, "{tried}");
+    assert_eq!(app.get_with("/api/v1/stats", &mine).ok(), before);
 }

@@ -28,6 +28,8 @@ mod process;
 use contract::watched;
 
 // The interface.
+mod access;
+mod audit;
 mod bad_input;
 mod batch;
 mod cli;
@@ -42,6 +44,7 @@ mod health;
 mod idempotency;
 mod import;
 mod isolation;
+mod key;
 mod metrics;
 mod metrics_fault;
 mod metrics_list;

@@ -15,7 +15,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse};
 use agent_memory::clock::Clock;
 use agent_memory::exec::Exec;
-use agent_memory::http::{Hosts, Options, Room, State, observe};
+use agent_memory::http::{Gate, Options, Room, State, observe};
 use agent_memory::metrics::{Format, Metrics, Moment, RouteLabel};
 use agent_memory::service::{Limits, Services};
 use agent_memory::store::measure::Measures;
@@ -63,7 +63,7 @@ impl Bench {
             exec: Exec::new(services, 1, Duration::from_secs(1)),
             metrics: Arc::new(Metrics::new(ROUTES, "3").unwrap()),
             options: Options {
-                hosts: Hosts::new(std::iter::empty()),
+                gate: Gate::default(),
                 max_body_bytes: 1024,
                 body_timeout: Duration::from_secs(1),
             },

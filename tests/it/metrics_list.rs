@@ -76,7 +76,7 @@ fn the_list_of_families_changes_on_purpose_alone() {
     untyped agent_memory_handoffs_total{compression_level} Handoffs stored now; all is the sum.
     gauge agent_memory_http_connections{} Connections open now.
     counter agent_memory_http_connections_cut_total{reason} Connections that the server ended: turned away because there were too many, the head of a request came too slowly, or the answer was not read.
-    counter agent_memory_http_rejected_total{reason} HTTP requests refused for what they would cost or where they come from: too_large, timeout, forbidden, overloaded (a queue or a room was full), unavailable (the store).
+    counter agent_memory_http_rejected_total{reason} HTTP requests refused for what they would cost or who sent them: too_large, timeout, forbidden, unauthenticated (no key that is good), rate_limited, overloaded (a queue or a room was full), unavailable (the store).
     histogram agent_memory_http_request_bytes{} Octets of the bodies of requests that were answered.
     histogram agent_memory_http_request_duration_seconds{method,path} Time from the request's head to the answer's, by route pattern and method.
     counter agent_memory_http_requests_abandoned_total{} HTTP requests whose client went away before they were answered.

@@ -64,7 +64,13 @@ pub(super) fn render(operations: &[Operation]) -> Box<str> {
             "parameters": parameters,
             "headers": headers(),
             "responses": responses,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A key of the server."},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
+            },
         },
+        // None is needed until the first key was made.
+        "security": [{}, {"bearer": []}, {"header": []}],
     })
     .to_string()
     .into_boxed_str()
@@ -189,6 +195,10 @@ fn headers() -> Value {
             "description": "The request's own `X-Request-Id`, if that is 1 to 64 letters, digits or any of `- _ .`, else a new one.",
             "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
         },
+        "WWW-Authenticate": {
+            "description": "How a key is shown.",
+            "schema": {"type": "string", "const": "Bearer"},
+        },
         "Retry-After": {
             "description": "Seconds after which another try is worth it.",
             "schema": {"type": "integer", "minimum": 0},
@@ -215,8 +225,13 @@ fn response(answer: &Answer, schemas: &mut Schemas) -> Value {
 fn refusal(failure: &Failure, schemas: &mut Schemas) -> Value {
     let problem = schemas.written(problem::schema);
     let mut headers = json!({"X-Request-Id": header("X-Request-Id")});
-    if let (503, Value::Object(map)) = (failure.status, &mut headers) {
-        map.insert("Retry-After".to_owned(), header("Retry-After"));
+    let more = match failure.status {
+        401 => Some("WWW-Authenticate"),
+        429 | 503 => Some("Retry-After"),
+        _ => None,
+    };
+    if let (Some(name), Value::Object(map)) = (more, &mut headers) {
+        map.insert(name.to_owned(), header(name));
     }
     let narrowed = json!({"properties": {
         "status": {"const": failure.status},

@@ -1,7 +1,7 @@
 //! What one route takes and answers, in a few words.
 //!
 //! `get(path, id, summary)` and its like describe a route of the API: it is asked in a tenant and a channel, and may be
-//! refused with 403, 408, 422, 500 or 503. What else it takes adds what else it may be refused with: a body 400, 413
+//! refused with 401, 403, 408, 422, 429, 500 or 503. What else it takes adds what else it may be refused with: a body 400, 413
 //! and 415, an id in the path 404, an `Idempotency-Key` (or an id of the client's own) 409. [`Operation::fails`] adds
 //! what is left.
 //!
@@ -22,11 +22,12 @@ pub(in crate::http) enum Tag {
     Recall,
     Sessions,
     Transfer,
+    Access,
     Operate,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Events,
         Self::Handoffs,
         Self::Decisions,
@@ -35,6 +36,7 @@ impl Tag {
         Self::Recall,
         Self::Sessions,
         Self::Transfer,
+        Self::Access,
         Self::Operate,
     ];
 
@@ -64,6 +66,7 @@ impl Tag {
                 "Sessions, projects and tenants, and what they hold.",
             ),
             Self::Transfer => ("transfer", "Everything out, and in again."),
+            Self::Access => ("access", "Keys, and who did what; for keys of scope admin."),
             Self::Operate => ("operate", "Health, metrics, and this description."),
         }
     }
@@ -226,7 +229,7 @@ impl Operation {
             idempotent: false,
             body: Vec::new(),
             answers: Vec::new(),
-            failures: vec![403, 408, 422, 500, 503],
+            failures: vec![401, 403, 408, 422, 429, 500, 503],
         }
     }
 

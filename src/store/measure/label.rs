@@ -61,6 +61,8 @@ labels! {
         Context = "context",
         /// A page of an export.
         Export = "export",
+        /// The audit, a page.
+        AuditRead = "audit_read",
         /// Looking the file over.
         Look = "look",
         /// Events recorded.
@@ -79,6 +81,10 @@ labels! {
         Forget = "forget",
         /// A slice of an import.
         Import = "import",
+        /// A key made or revoked.
+        KeyWrite = "key_write",
+        /// What was refused, written down, and old rows of the audit taken out.
+        AuditWrite = "audit_write",
         /// What a group writes once for all of its units: their terms and counts.
         Flush = "flush",
         /// A slice of making one segment of the index's many.
@@ -91,7 +97,7 @@ labels! {
 impl Op {
     /// Whether the store does it for itself, and nobody waits for it.
     pub fn is_upkeep(self) -> bool {
-        matches!(self, Self::Settle | Self::Probe)
+        matches!(self, Self::Settle | Self::Probe | Self::AuditWrite)
     }
 
     /// Whether it runs on a connection of the pool.
@@ -108,6 +114,7 @@ impl Op {
             | Self::Recall
             | Self::Context
             | Self::Export
+            | Self::AuditRead
             | Self::Look => true,
             Self::EventWrite
             | Self::HandoffWrite
@@ -117,6 +124,8 @@ impl Op {
             | Self::SessionWrite
             | Self::Forget
             | Self::Import
+            | Self::KeyWrite
+            | Self::AuditWrite
             | Self::Flush
             | Self::Settle
             | Self::Probe => false,

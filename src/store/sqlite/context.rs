@@ -52,10 +52,16 @@ impl super::Sqlite {
         query: &ContextQuery,
     ) -> Result<ContextFacts, StoreError> {
         let project_no = session::resolve_project(connection, tenant_no, query.project.as_ref())?;
-        let standings = &self.standings;
+        let standings = &self.engine.standings;
         Ok(ContextFacts {
             standing: standings.of(connection, tenant_no, caller, project_no)?,
-            hits: recall::hits(connection, tenant_no, caller, &query.search, &self.kept)?,
+            hits: recall::hits(
+                connection,
+                tenant_no,
+                caller,
+                &query.search,
+                &self.engine.kept,
+            )?,
             session: session_events(connection, tenant_no, caller, query)?,
         })
     }

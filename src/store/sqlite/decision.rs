@@ -10,8 +10,8 @@ use crate::domain::decision::{
 };
 use crate::domain::page::{List, Page, Paged, Position, Rows};
 use crate::domain::{
-    DecisionId, DecisionScope, DecisionStatus, EntityType, Name, Sensitivity, Stat, TenantId,
-    Timestamp,
+    AuditAction, DecisionId, DecisionScope, DecisionStatus, EntityType, Name, Sensitivity, Stat,
+    TenantId, Timestamp,
 };
 use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
@@ -197,6 +197,7 @@ impl super::Sqlite {
                     None => {
                         create(unit, tenant_no, &new, now)?;
                         idempotency::keep(unit, tenant_no, key.as_ref(), &new.id, now)?;
+                        unit.did(&tenant, AuditAction::DecisionCreate, new.id.bytes());
                         new.id
                     }
                 };
@@ -244,6 +245,7 @@ impl super::Sqlite {
                 may_be_superseded(&old)?;
                 may_supersede(&new, id)?;
                 put_in_place(unit, tenant_no, id, holds)?;
+                unit.did(&tenant, AuditAction::DecisionSupersede, id.bytes());
             }
             idempotency::keep(unit, tenant_no, key.as_ref(), &holds, now)?;
             Ok((get(unit, id)?, new))
@@ -260,11 +262,10 @@ impl super::Sqlite {
             let tenant_no = unit.tenant(&tenant, "decision")?;
             let sql = "select seq from decision where tenant_no = ?1 and id = ?2";
             let seq = unit.find(sql, (tenant_no, id.bytes()), |row| row.get(0))?;
-            forget(
-                unit,
-                tenant_no,
-                seq.ok_or(StoreError::NotFound("decision"))?,
-            )
+            let seq = seq.ok_or(StoreError::NotFound("decision"))?;
+            forget(unit, tenant_no, seq)?;
+            unit.did(&tenant, AuditAction::DecisionForget, id.bytes());
+            Ok(())
         })
     }
 

@@ -9,8 +9,8 @@ use crate::domain::content::Content;
 use crate::domain::event::{Actor, Event, EventFilter, EventReceipt, NewEvent, chunks_of};
 use crate::domain::page::{List, Page, Paged, Position, Rows};
 use crate::domain::{
-    ActorType, ArtifactId, Caller, Channel, ChunkId, EntityType, EventId, EventKind, Name,
-    Sensitivity, Stat, TenantId, Timestamp,
+    ActorType, ArtifactId, AuditAction, Caller, Channel, ChunkId, EntityType, EventId, EventKind,
+    Name, Sensitivity, Stat, TenantId, Timestamp,
 };
 use crate::store::measure::Op;
 use crate::store::sqlite::error::damaged;
@@ -104,6 +104,7 @@ impl super::Sqlite {
                     outcomes.push(record(unit, tenant_no, event, now)?);
                 }
                 idempotency::keep(unit, tenant_no, key.as_ref(), &outcomes, now)?;
+                unit.audit_events(&tenant, &events, &outcomes);
                 Ok(outcomes)
             },
         )
@@ -125,7 +126,9 @@ impl super::Sqlite {
                     |row| row.get(0),
                 )?
                 .ok_or(StoreError::NotFound("event"))?;
-            forget(unit, tenant_no, seq)
+            forget(unit, tenant_no, seq)?;
+            unit.did(&tenant, AuditAction::EventForget, id.bytes());
+            Ok(())
         })
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::named_params;
 
 use crate::domain::session::Job;
-use crate::domain::{JobId, JobType, Name, Sensitivity, Stat, TenantId, Timestamp};
+use crate::domain::{AuditAction, JobId, JobType, Name, Sensitivity, Stat, TenantId, Timestamp};
 use crate::store::measure::Op;
 use crate::store::sqlite::session::{Delta, session_no, total};
 use crate::store::sqlite::unit::Unit;
@@ -41,13 +41,15 @@ impl super::Sqlite {
                 (session_no, now.millis()),
             )?;
             unit.effects.tenant(tenant_no, 0, 0);
-            open_job(
+            let job = open_job(
                 unit,
                 JobType::ForgetSession,
                 tenant_no,
                 Some(session_no),
                 now,
-            )
+            )?;
+            unit.did(&tenant, AuditAction::SessionForget, job.job_id.bytes());
+            Ok(job)
         })
     }
 
@@ -63,7 +65,9 @@ impl super::Sqlite {
                 "update tenant set forgotten_at = ?2 where tenant_no = ?1",
                 (tenant_no, now.millis()),
             )?;
-            open_job(unit, JobType::ForgetTenant, tenant_no, None, now)
+            let job = open_job(unit, JobType::ForgetTenant, tenant_no, None, now)?;
+            unit.did(&tenant, AuditAction::TenantForget, job.job_id.bytes());
+            Ok(job)
         })
     }
 

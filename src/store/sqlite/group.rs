@@ -5,7 +5,6 @@
 //! know. But SQLite may roll the *whole* transaction back by itself (disk full, I/O error, interrupt); whatever ran
 //! after that would be committed alone. So after each unit the group looks at `is_autocommit()`: if the transaction is
 //! gone, nothing more runs in it and all of it is answered `Unavailable`, as it is when the commit fails.
-//!
 //! Counts are published after the commit, from the rows themselves, so that what other processes wrote is in them too.
 //!
 //! **Invariant:** nobody is told "stored" before COMMIT has returned.
@@ -207,6 +206,7 @@ impl Group {
         }
         drop(held);
         self.published.publish(&outcome?);
+        effects.tell(self.place.path());
         if changed {
             self.published.measured.note_written();
         }

@@ -7,8 +7,8 @@ use rusqlite::named_params;
 use crate::domain::handoff::{Fields, Handoff, HandoffFilter, NewHandoff, chunks_of};
 use crate::domain::page::{List, Page, Paged};
 use crate::domain::{
-    Caller, CompressionLevel, EntityType, HandoffId, Name, Origin, Sensitivity, Stat, TenantId,
-    Timestamp,
+    AuditAction, Caller, CompressionLevel, EntityType, HandoffId, Name, Origin, Sensitivity, Stat,
+    TenantId, Timestamp,
 };
 use crate::store::measure::Op;
 use crate::store::sqlite::error::damaged;
@@ -40,6 +40,7 @@ impl super::Sqlite {
                 None => {
                     let id = create(unit, tenant_no, &new, now)?;
                     idempotency::keep(unit, tenant_no, key.as_ref(), &id, now)?;
+                    unit.did(&tenant, AuditAction::HandoffCreate, id.bytes());
                     id
                 }
             };
@@ -65,7 +66,9 @@ impl super::Sqlite {
                     |row| row.get(0),
                 )?
                 .ok_or(StoreError::NotFound("handoff"))?;
-            forget(unit, tenant_no, seq)
+            forget(unit, tenant_no, seq)?;
+            unit.did(&tenant, AuditAction::HandoffForget, id.bytes());
+            Ok(())
         })
     }
 

@@ -13,7 +13,7 @@ use crate::domain::content::NewArtifact;
 use crate::domain::event::NewEvent;
 use crate::domain::export::{ArtifactRow, EventRow, Kind, ProjectRow, SessionRow};
 use crate::domain::import::{Conflict, How, ImportLine, ImportRow, Mode, SliceReport};
-use crate::domain::{Name, Sensitivity, TenantId, Timestamp};
+use crate::domain::{AuditAction, Name, Sensitivity, TenantId, Timestamp};
 use crate::store::measure::Op;
 use crate::store::sqlite::session::{self, Delta, Mention};
 use crate::store::sqlite::unit::Unit;
@@ -99,6 +99,10 @@ impl super::Sqlite {
             let mut report = SliceReport::default();
             for line in rows.iter() {
                 import(unit, &place, line, &mut report)?;
+            }
+            if !how.dry_run {
+                let stored = i64::try_from(report.stored.sum()).unwrap_or(i64::MAX);
+                unit.audit(&tenant, AuditAction::Import, stored);
             }
             Ok(report)
         })

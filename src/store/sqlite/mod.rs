@@ -26,10 +26,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use crate::domain::{Stat, TenantId, Timestamp};
+use crate::domain::{Actor, Caller, Stat, TenantId, Timestamp, Via};
 use crate::store::measure::{Measures, Op};
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::group::Group;
+use crate::store::sqlite::key::Watch;
 use crate::store::sqlite::mover::Mover;
 use crate::store::sqlite::place::Place;
 use crate::store::sqlite::published::Published;
@@ -43,6 +44,7 @@ use crate::store::{
 };
 
 mod artifact;
+mod audit;
 mod busy;
 mod checkpoint;
 mod chunk;
@@ -59,6 +61,7 @@ mod handoff;
 mod idempotency;
 mod identity;
 mod import;
+mod key;
 mod log;
 mod measured;
 mod mount;
@@ -94,13 +97,22 @@ pub fn engine_version() -> &'static str {
     rusqlite::version()
 }
 
-/// An open file.
-#[derive(Debug)]
+/// An open file, in the hands of somebody. Cheap to clone; the last clone's end closes the file.
+#[derive(Debug, Clone)]
 pub struct Sqlite {
+    engine: Arc<Engine>,
+    /// Whose writes these are, for the audit.
+    actor: Actor,
+}
+
+#[derive(Debug)]
+struct Engine {
     mode: Mode,
     path: PathBuf,
     kept: recall::Kept,
     standings: context::Standings,
+    /// A server's keys.
+    watch: Option<Watch>,
     // Tells other processes that the file is in use, until it is dropped.
     _presence: File,
 }
@@ -136,6 +148,14 @@ impl Sqlite {
         );
         group.published().measured.note_dirty_start(opened.dirty);
         let wal = examine::with_suffix(&path, "-wal");
+        let watch = match options.role {
+            Role::Server => Some(Watch::open(&path).map_err(|error| OpenError::Unusable {
+                path: path.clone(),
+                reason: "its keys cannot be read".to_owned(),
+                source: Some(Box::new(error)),
+            })?),
+            Role::Command => None,
+        };
         let mode = match options.role {
             Role::Server => Mode::Server {
                 sampler: Sampler::start(&path, &group.published()).map_err(io)?,
@@ -154,13 +174,30 @@ impl Sqlite {
                 },
             },
         };
-        Ok(Self {
+        let engine = Engine {
             mode,
             path,
             kept: recall::Kept::default(),
             standings: context::Standings::default(),
+            watch,
             _presence: opened.presence,
+        };
+        Ok(Self {
+            engine: Arc::new(engine),
+            actor: Actor {
+                via: Via::Job,
+                key: None,
+                address: None,
+            },
         })
+    }
+
+    /// The same file in the hands of a caller.
+    pub(in crate::store) fn by(&self, caller: &Caller) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            actor: caller.actor.clone(),
+        }
     }
 
     /// Queues a unit that holds about `bytes` of text; a command runs it now.
@@ -170,7 +207,12 @@ impl Sqlite {
         bytes: usize,
         work: impl FnOnce(&mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Pending<T>, StoreError> {
-        match &self.mode {
+        let actor = self.actor.clone();
+        let work = move |unit: &mut Unit<'_>| {
+            unit.actor = actor;
+            work(unit)
+        };
+        match &self.engine.mode {
             Mode::Server { writer, .. } => writer.submit(op, bytes, work),
             Mode::Command { group, .. } => {
                 let mut held = group.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,7 +232,7 @@ impl Sqlite {
         wait: Wait,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let outcome = match &self.mode {
+        let outcome = match &self.engine.mode {
             Mode::Server { readers, .. } => readers.read(op, wait, read),
             Mode::Command { group, .. } => {
                 let held = group.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,18 +246,18 @@ impl Sqlite {
     }
 
     fn published(&self) -> &Published {
-        match &self.mode {
+        match &self.engine.mode {
             Mode::Server { writer, .. } => writer.published(),
             Mode::Command { published, .. } => published,
         }
     }
 
     fn path(&self) -> &Path {
-        &self.path
+        &self.engine.path
     }
 
     fn wal_path(&self) -> PathBuf {
-        examine::with_suffix(&self.path, "-wal")
+        examine::with_suffix(self.path(), "-wal")
     }
 
     pub(in crate::store) fn prove_write(&self, now: Timestamp) -> Result<Pending<()>, StoreError> {
@@ -247,7 +289,7 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn flush_counts(&self) -> Result<(), StoreError> {
-        match &self.mode {
+        match &self.engine.mode {
             Mode::Command { .. } if self.published().recalls_wait() => {
                 self.write(Op::Probe, 0, |_| Ok(()))?.wait()
             }
@@ -256,7 +298,7 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn scrub(&self) -> Result<(), StoreError> {
-        match &self.mode {
+        match &self.engine.mode {
             // The writer does it by itself.
             Mode::Server { .. } => Ok(()),
             Mode::Command { group, .. } => {
@@ -285,7 +327,7 @@ impl Sqlite {
 
     pub(in crate::store) fn health(&self) -> Health {
         let (checked_at, age) = self.published().checked();
-        let readers = match &self.mode {
+        let readers = match &self.engine.mode {
             Mode::Server { readers, .. } => readers.state(),
             Mode::Command { .. } => PoolState {
                 total: 1,
@@ -307,9 +349,11 @@ impl Sqlite {
 
     pub(in crate::store) fn measures(&self) -> Measures {
         let published = self.published();
-        published
-            .measured
-            .read(&self.path, published.log_frames(), &self.kept.searched)
+        published.measured.read(
+            self.path(),
+            published.log_frames(),
+            &self.engine.kept.searched,
+        )
     }
 
     #[expect(
@@ -323,6 +367,12 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn close(&self) {
+        self.engine.close();
+    }
+}
+
+impl Engine {
+    fn close(&self) {
         if let Mode::Server {
             writer, sampler, ..
         } = &self.mode
@@ -333,7 +383,7 @@ impl Sqlite {
     }
 }
 
-impl Drop for Sqlite {
+impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
     }

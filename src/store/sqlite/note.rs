@@ -7,7 +7,8 @@ use rusqlite::{Connection, Row, named_params};
 use crate::domain::note::{NewNote, Note, NoteBody, NoteFilter, NotePatch, chunks_of};
 use crate::domain::page::{Direction, List, Page, Paged, Position, Rows};
 use crate::domain::{
-    EntityType, HandoffId, Name, NewChunk, NoteId, Sensitivity, Stat, TenantId, Timestamp,
+    AuditAction, EntityType, HandoffId, Name, NewChunk, NoteId, Sensitivity, Stat, TenantId,
+    Timestamp,
 };
 use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
@@ -181,6 +182,7 @@ impl super::Sqlite {
                 None => {
                     create(unit, tenant_no, &new)?;
                     idempotency::keep(unit, tenant_no, key.as_ref(), &new.id, now)?;
+                    unit.did(&tenant, AuditAction::NoteCreate, new.id.bytes());
                     new.id
                 }
             };
@@ -207,6 +209,7 @@ impl super::Sqlite {
             let (body, redactions) = note.body.patched(&patch).map_err(StoreError::Invalid)?;
             change(unit, tenant_no, seq, &note, &body, now)?;
             unit.effects.redacted(tenant_no, &redactions);
+            unit.did(&tenant, AuditAction::NoteChange, id.bytes());
             Ok(Note {
                 body,
                 updated_at: now,
@@ -225,7 +228,9 @@ impl super::Sqlite {
             let tenant_no = unit.tenant(&tenant, "note")?;
             let sql = "select seq from note where tenant_no = ?1 and id = ?2";
             let seq = unit.find(sql, (tenant_no, id.bytes()), |row| row.get(0))?;
-            forget(unit, tenant_no, seq.ok_or(StoreError::NotFound("note"))?)
+            forget(unit, tenant_no, seq.ok_or(StoreError::NotFound("note"))?)?;
+            unit.did(&tenant, AuditAction::NoteForget, id.bytes());
+            Ok(())
         })
     }
 

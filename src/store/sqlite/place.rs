@@ -29,6 +29,11 @@ impl Place {
             .map(Self)
     }
 
+    /// The store's file.
+    pub(super) fn path(&self) -> &Path {
+        self.0.first().map_or(Path::new(""), |(path, _)| path)
+    }
+
     /// Whether each name still leads to the file that is open.
     pub(super) fn check(&self) -> io::Result<()> {
         for (file, known) in &self.0 {

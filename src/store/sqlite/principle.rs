@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, named_params};
 use crate::domain::page::{Direction, List, Page, Paged, Position, Rows};
 use crate::domain::principle::{NewPrinciple, Principle, PrincipleBody, chunks_of};
 use crate::domain::{
-    Caller, EntityType, HandoffId, PrincipleId, Sensitivity, Stat, TenantId, Timestamp,
+    AuditAction, Caller, EntityType, HandoffId, PrincipleId, Sensitivity, Stat, TenantId, Timestamp,
 };
 use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
@@ -154,6 +154,7 @@ impl super::Sqlite {
         self.write(Op::ReflectionWrite, new.body.bytes(), move |unit| {
             let tenant_no = unit.tenant_or_new(&tenant, now)?;
             write(unit, tenant_no, &tenant, &new)?;
+            unit.did(&tenant, AuditAction::PrincipleWrite, new.id.bytes());
             let written = by_id(unit.connection, tenant_no, &tenant, new.id)?;
             written
                 .map(|(_, principle)| principle)
@@ -175,7 +176,9 @@ impl super::Sqlite {
                 unit,
                 tenant_no,
                 seq.ok_or(StoreError::NotFound("principle"))?,
-            )
+            )?;
+            unit.did(&tenant, AuditAction::PrincipleForget, id.bytes());
+            Ok(())
         })
     }
 

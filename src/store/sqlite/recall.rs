@@ -59,7 +59,7 @@ impl super::Sqlite {
         self.read(Op::Recall, wait, |connection| {
             match tenant_no(connection, &caller.tenant)? {
                 None => Ok(Vec::new()),
-                Some(tenant_no) => hits(connection, tenant_no, caller, query, &self.kept),
+                Some(tenant_no) => hits(connection, tenant_no, caller, query, &self.engine.kept),
             }
         })
     }
@@ -74,7 +74,7 @@ impl super::Sqlite {
             let Some(tenant_no) = tenant_no(connection, &caller.tenant)? else {
                 return Ok(Vec::new());
             };
-            let pool = pool(connection, tenant_no, caller, query, &self.kept)?;
+            let pool = pool(connection, tenant_no, caller, query, &self.engine.kept)?;
             let mut rows = Vec::new();
             for (row, values) in features(query, &pool) {
                 let passage = pool

@@ -6,7 +6,9 @@ use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::page::{Direction, List, Page, Paged, Position, Rows};
 use crate::domain::reflection::{NewReflection, Reflection, ReflectionBody, chunks_of};
-use crate::domain::{Caller, EntityType, ReflectionId, Sensitivity, Stat, TenantId, Timestamp};
+use crate::domain::{
+    AuditAction, Caller, EntityType, ReflectionId, Sensitivity, Stat, TenantId, Timestamp,
+};
 use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
 use crate::store::sqlite::error::damaged;
@@ -145,6 +147,7 @@ impl super::Sqlite {
         self.write(Op::ReflectionWrite, new.body.bytes(), move |unit| {
             let tenant_no = unit.tenant_or_new(&tenant, now)?;
             write(unit, tenant_no, &tenant, &new)?;
+            unit.did(&tenant, AuditAction::ReflectionWrite, new.id.bytes());
             let written = by_id(unit.connection, tenant_no, &tenant, new.id)?;
             written
                 .map(|(_, reflection)| reflection)
@@ -166,7 +169,9 @@ impl super::Sqlite {
                 unit,
                 tenant_no,
                 seq.ok_or(StoreError::NotFound("reflection"))?,
-            )
+            )?;
+            unit.did(&tenant, AuditAction::ReflectionForget, id.bytes());
+            Ok(())
         })
     }
 

@@ -38,11 +38,12 @@ fn steps() -> Vec<M<'static>> {
             },
         ),
         M::up(include_str!("migrations/0005_passage.sql")),
+        M::up(include_str!("migrations/0006_access.sql")),
     ]
 }
 
 /// How many steps there are.
-const SCHEMA_VERSION: i64 = 5;
+const SCHEMA_VERSION: i64 = 6;
 
 /// The schema of this version.
 pub(super) fn schema_version() -> i64 {

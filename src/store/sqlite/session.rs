@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, named_params};
 use crate::domain::page::{List, Page, Paged, Position, Rows};
 use crate::domain::session::{NewSession, Project, Session, SessionCounts};
 use crate::domain::wake_up::Summary;
-use crate::domain::{Name, Sensitivity, Stat, TenantId, Timestamp};
+use crate::domain::{AuditAction, Name, Sensitivity, Stat, TenantId, Timestamp};
 use crate::store::measure::Op;
 use crate::store::sqlite::rows::{empty, page_params, paged_sql};
 use crate::store::sqlite::stat::read_stats;
@@ -354,6 +354,7 @@ impl super::Sqlite {
             )?;
             unit.effects.tenant(tenant_no, 0, 0);
             unit.effects.redacted(tenant_no, &new.redactions);
+            unit.audit(&tenant, AuditAction::SessionStart, 1);
             let sql = format!("{SESSION_COLUMNS} where s.session_no = ?1");
             unit.find(&sql, [session_no], |row| read_session(row, &tenant))?
                 .map(|(_, session)| session)

@@ -8,17 +8,22 @@
 //! **Invariant:** a unit that fails leaves nothing behind, neither rows nor counts nor terms.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row, named_params};
 
 use crate::domain::content::Redactions;
-use crate::domain::{Stat, TenantId, Timestamp};
+use crate::domain::{Actor, Stat, TenantId, Timestamp, Via};
 use crate::store::StoreError;
+use crate::store::sqlite::audit::Deeds;
+use crate::store::sqlite::key;
 
 /// The transaction of a group, as one unit sees it.
 pub(super) struct Unit<'a> {
     pub(super) connection: &'a Connection,
     pub(super) effects: Effects,
+    /// Whose work it is, for the audit.
+    pub(super) actor: Actor,
 }
 
 /// What a unit changed beside its rows.
@@ -30,6 +35,10 @@ pub(super) struct Effects {
     terms_bytes: usize,
     /// Something was deleted, so the log has to be emptied soon.
     pub(super) erased: bool,
+    /// What the audit has to tell.
+    pub(super) deeds: Deeds,
+    /// The generation that the keys have come to, if they changed.
+    pub(super) keys: Option<i64>,
 }
 
 /// A change of the term index, which is written after the units.
@@ -152,6 +161,15 @@ impl Effects {
         self.terms.extend(other.terms);
         self.terms_bytes += other.terms_bytes;
         self.erased |= other.erased;
+        self.deeds.merge(other.deeds);
+        self.keys = other.keys.or(self.keys);
+    }
+
+    /// Tells the servers on the file at `path` what of this they hold in memory, once it is committed.
+    pub(super) fn tell(&self, path: &Path) {
+        if let Some(generation) = self.keys {
+            key::tell(path, generation);
+        }
     }
 
     /// Writes the terms if they have become many. Not inside a unit's savepoint.
@@ -191,6 +209,7 @@ impl Effects {
     /// Writes the terms and the counts; part of the group's transaction.
     pub(super) fn flush(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         self.flush_terms(connection)?;
+        self.deeds.flush(connection)?;
         let mut of_store = connection.prepare_cached(
             "insert into stat (name, label, value) values (:name, :label, :by)
              on conflict do update set value = value + excluded.value",
@@ -232,6 +251,11 @@ impl<'a> Unit<'a> {
         Self {
             connection,
             effects: Effects::default(),
+            actor: Actor {
+                via: Via::Job,
+                key: None,
+                address: None,
+            },
         }
     }
 

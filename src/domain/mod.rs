@@ -28,19 +28,21 @@ pub mod terms;
 pub mod thread;
 pub mod time;
 pub mod token;
+pub mod tool;
 pub mod vocabulary;
 pub mod wake_up;
 
 pub use caller::{Caller, Via};
 pub use id::{
-    ArtifactId, BundleId, ChunkId, DecisionId, EventId, HandoffId, JobId, NoteId, PrincipleId,
-    ReflectionId,
+    ArtifactId, BundleId, ChunkId, DecisionId, EventId, HandoffId, JobId, MemoryId, NoteId,
+    PrincipleId, ReflectionId,
 };
 pub use invalid::Invalid;
 pub use name::{Name, TenantId};
 pub use passage::NewChunk;
 pub use stat::Stat;
 pub use time::Timestamp;
+pub use tool::Tool;
 pub use vocabulary::{
     ActorType, ArtifactKind, Channel, ChunkField, CompressionLevel, DecisionScope, DecisionStatus,
     EntityType, EventKind, JobType, Origin, Sensitivity,

@@ -23,6 +23,7 @@ mod export;
 mod forget;
 mod handoff;
 mod import;
+mod mcp;
 mod middleware;
 mod note;
 mod openapi;
@@ -133,6 +134,7 @@ pub const ROUTES: &[RouteLabel] = routes! {
     POST "/api/v1/acb/build" as "/api/v1/context";
     DELETE "/api/v1/tenants/{id}";
     GET "/openapi.json";
+    POST "/mcp";
 };
 
 /// Registers every route; the same for the server and its tests.
@@ -154,5 +156,6 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(export::routes)
         .configure(import::routes)
         .configure(openapi::routes)
+        .configure(mcp::routes)
         .default_service(web::to(problem::no_such_route));
 }

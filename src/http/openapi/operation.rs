@@ -10,6 +10,7 @@
 use schemars::{JsonSchema, json_schema};
 
 use crate::http::openapi::{Query, SchemaOf};
+use crate::http::problem;
 
 /// What an operation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +23,12 @@ pub(in crate::http) enum Tag {
     Recall,
     Sessions,
     Transfer,
+    Agents,
     Operate,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Events,
         Self::Handoffs,
         Self::Decisions,
@@ -35,6 +37,7 @@ impl Tag {
         Self::Recall,
         Self::Sessions,
         Self::Transfer,
+        Self::Agents,
         Self::Operate,
     ];
 
@@ -64,6 +67,7 @@ impl Tag {
                 "Sessions, projects and tenants, and what they hold.",
             ),
             Self::Transfer => ("transfer", "Everything out, and in again."),
+            Self::Agents => ("agents", "What agents call by themselves."),
             Self::Operate => ("operate", "Health, metrics, and this description."),
         }
     }
@@ -118,6 +122,14 @@ pub(in crate::http) fn lines<T: JsonSchema>() -> Media {
     Media {
         kind: "application/x-ndjson",
         form: Form::Lines(|schemas| schemas.subschema_for::<T>()),
+    }
+}
+
+/// A problem, where other forms of the same refusal are described as well.
+pub(in crate::http) fn problem() -> Media {
+    Media {
+        kind: "application/problem+json",
+        form: Form::Value(problem::schema),
     }
 }
 

@@ -11,8 +11,9 @@ use crate::domain::page::parse_limit;
 use crate::domain::redact::redact;
 use crate::domain::{ActorType, DecisionScope, EntityType, EventKind, Invalid, Timestamp};
 
-/// Least tokens that an answer can be held to: what fits into less says nothing.
-pub(super) const MIN_TOKENS: u32 = 64;
+/// Least tokens that an answer can be held to: one memory in a list, with its id, its members and a cursor, is 150
+/// before it says anything.
+pub(super) const MIN_TOKENS: u32 = 200;
 /// Most tokens that can be asked for; as for a wake-up over HTTP.
 pub(super) const MAX_TOKENS: u32 = 100_000;
 /// Tokens of an answer when none are asked for: as many as a wake-up has.

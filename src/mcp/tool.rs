@@ -3,7 +3,7 @@
 //! The schemas follow from the types that are read and written, stripped of what a model does not need: titles, formats,
 //! `null` where a member may be left out.
 //!
-//! **Invariant:** all of it together stays under [`MOST_BYTES`].
+//! **Invariant:** all of it together stays under 8 KB.
 
 use std::sync::LazyLock;
 

@@ -118,7 +118,7 @@ fn an_unknown_tool_is_a_fault_of_the_protocol_and_a_wrong_argument_one_of_the_ca
         (
             "recall",
             json!({"query": "x", "max_tokens": 1}),
-            "max_tokens: is not between 64 and 100000",
+            "max_tokens: is not between 200 and 100000",
         ),
         (
             "recall",

@@ -235,6 +235,27 @@ fn a_file_that_cannot_be_used_is_said_at_the_start_and_one_that_is_lost_later_at
         lost["error"]["message"],
         "the store cannot be used right now"
     );
+    // Over HTTP it is what it is on every other route.
+    let server = Server::start(&folder.path().join("other.db"));
+    fs::rename(
+        folder.path().join("other.db"),
+        folder.path().join("gone.db"),
+    )
+    .unwrap();
+    let call = message(
+        "tools/call",
+        &json!({"name": "remember", "arguments": {"content": "lost"}}),
+    );
+    let mut refused = client().post(server.url("/mcp")).send_json(&call).unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let problem: Value = refused.body_mut().read_json().unwrap();
+    assert_eq!(problem["code"], "unavailable");
+    let mut scrape = client().get(server.url("/metrics")).call().unwrap();
+    let scrape = scrape.body_mut().read_to_string().unwrap();
+    let failed = "agent_memory_mcp_tool_calls_total{tool=\"remember\",outcome=\"failed\"} 1";
+    assert!(scrape.lines().any(|line| line == failed), "{scrape}");
+
     fs::rename(folder.path().join("away.db"), &db).unwrap();
     assert_eq!(one.tool("memory_status", json!({}))["knowledge"], 1);
     let (code, said) = one.end();

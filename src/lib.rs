@@ -3,12 +3,12 @@
 //! The layers, each of which uses only those below it:
 //!
 //! ```text
-//! main → cli → app → {http, jobs} → exec → service → store → domain        metrics, clock, config, fault: leaves
+//! main → cli → app → {http → mcp, jobs} → exec → service → store → domain        metrics, clock, config, fault: leaves
 //! ```
 //!
 //! Reading order: [`domain`] says what there is and which rules hold; [`store`] keeps it, as whole units of work
 //! ([`store::sqlite`] is the engine and the heart); [`service`] is the one door for every front end; [`exec`] takes a
-//! request from an async worker to a service and back; [`http`] speaks the wire; [`jobs`] does what goes on after an
+//! request from an async worker to a service and back; [`mcp`] is what agents call by themselves; [`http`] speaks the wire; [`jobs`] does what goes on after an
 //! answer; [`app`] puts it together; [`cli`] is the command line.
 //!
 //! **Invariant:** a module names only those that `tests/it/tidy.rs` lets it use.
@@ -22,6 +22,7 @@ pub mod exec;
 pub mod fault;
 pub mod http;
 pub mod jobs;
+pub mod mcp;
 pub mod metrics;
 pub mod service;
 pub mod store;

@@ -111,6 +111,8 @@ def use(client):
         client.get(f"/api/v1/{listed}")
     client.call("GET", "/health/detailed")
     client.call("GET", "/api/v1/export/all")
+    called = {"name": "recall", "arguments": {"query": "tide gauge"}}
+    client.call("POST", "/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": called})
     with tempfile.NamedTemporaryFile() as file:
         client.call("POST", "/api/v1/import", conclusions(file.name), headers={"Content-Type": "application/x-ndjson"})
     client.call("DELETE", f"/api/v1/events/{recorded['event_id']}")

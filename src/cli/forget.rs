@@ -9,9 +9,7 @@ use clap::Args;
 
 use crate::cli::{Failure, Session, print_json};
 use crate::config::Global;
-use crate::domain::{
-    DecisionId, EventId, HandoffId, Invalid, Name, NoteId, PrincipleId, ReflectionId,
-};
+use crate::domain::{MemoryId, Name};
 use crate::service::Error;
 use crate::store::Slice;
 
@@ -77,23 +75,8 @@ pub(super) fn run(global: &Global, args: &ForgetArgs, out: &mut dyn Write) -> an
 }
 
 fn forget_one(session: &Session, id: &str) -> anyhow::Result<()> {
-    let (services, caller) = (&session.services, &session.caller);
-    let pending = if id.starts_with(EventId::PREFIX) {
-        services.forget_event(caller, EventId::parse("ID", id)?)?
-    } else if id.starts_with(HandoffId::PREFIX) {
-        services.forget_handoff(caller, HandoffId::parse("ID", id)?)?
-    } else if id.starts_with(DecisionId::PREFIX) {
-        services.forget_decision(caller, DecisionId::parse("ID", id)?)?
-    } else if id.starts_with(NoteId::PREFIX) {
-        services.forget_note(caller, NoteId::parse("ID", id)?)?
-    } else if id.starts_with(ReflectionId::PREFIX) {
-        services.forget_reflection(caller, ReflectionId::parse("ID", id)?)?
-    } else if id.starts_with(PrincipleId::PREFIX) {
-        services.forget_principle(caller, PrincipleId::parse("ID", id)?)?
-    } else {
-        let reason = "does not begin with evt_, sh_, dec_, kn_, refl_ or prin_";
-        return Err(Invalid::new("ID", reason).into());
-    };
+    let id = MemoryId::parse("ID", id)?;
+    let pending = session.services.forget_memory(&session.caller, id)?;
     Ok(pending.wait().map_err(Error::from)?)
 }
 

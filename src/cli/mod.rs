@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{self, Global, ServeArgs};
 use crate::domain::{Caller, Invalid};
 use crate::service::{Error, ImportCause, Limits, Services};
-use crate::store::{OpenError, Role};
+use crate::store::{OpenError, Options, Role};
 
 mod audit;
 mod config_command;
@@ -29,6 +29,7 @@ mod handoff;
 mod import;
 mod key;
 mod list;
+mod mcp;
 mod migrate;
 mod note;
 mod recall;
@@ -78,6 +79,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Store what an export wrote; the same again changes nothing
     Import(import::ImportArgs),
+    /// Speak the Model Context Protocol on standard input and output, as clients start it
+    Mcp(mcp::McpArgs),
     /// Say what the file holds
     Status,
     /// Check the file, or explain the metrics of a running server
@@ -136,6 +139,7 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::Forget(args)) => forget::run(global, &args, out),
         Some(Command::Export(args)) => export::run(global, &args, out),
         Some(Command::Import(args)) => import::run(global, &args, out),
+        Some(Command::Mcp(args)) => mcp::run(global, &args, &mut io::stdin().lock(), out),
         Some(Command::Status) => status::run(global, out),
         Some(Command::Doctor(args)) => doctor::run(global, &args, out),
         Some(Command::Key(args)) => key::run(global, &args, out),
@@ -211,7 +215,13 @@ struct Session {
 impl Session {
     /// Opens the file for a command, creating it if it is missing.
     fn open(global: &Global) -> anyhow::Result<Self> {
-        let options = config::store_options(global, Role::Command)?;
+        Self::open_for(global, |_| {})
+    }
+
+    /// The same with settings of the command's own.
+    fn open_for(global: &Global, set: impl FnOnce(&mut Options)) -> anyhow::Result<Self> {
+        let mut options = config::store_options(global, Role::Command)?;
+        set(&mut options);
         let limits = Limits {
             max_artifact_bytes: 16 * 1024 * 1024,
         };

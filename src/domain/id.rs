@@ -123,6 +123,46 @@ ids! {
     KeyId "key";
 }
 
+/// Names something that is remembered on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryId {
+    /// An event.
+    Event(EventId),
+    /// A handoff.
+    Handoff(HandoffId),
+    /// A decision.
+    Decision(DecisionId),
+    /// A knowledge note.
+    Note(NoteId),
+    /// A reflection.
+    Reflection(ReflectionId),
+    /// A principle.
+    Principle(PrincipleId),
+}
+
+impl MemoryId {
+    /// Reads the wire form, whichever it is; `field` names it in the refusal.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Invalid> {
+        let starts = |prefix: &str| text.starts_with(prefix);
+        if starts(EventId::PREFIX) {
+            EventId::parse(field, text).map(Self::Event)
+        } else if starts(HandoffId::PREFIX) {
+            HandoffId::parse(field, text).map(Self::Handoff)
+        } else if starts(DecisionId::PREFIX) {
+            DecisionId::parse(field, text).map(Self::Decision)
+        } else if starts(NoteId::PREFIX) {
+            NoteId::parse(field, text).map(Self::Note)
+        } else if starts(ReflectionId::PREFIX) {
+            ReflectionId::parse(field, text).map(Self::Reflection)
+        } else if starts(PrincipleId::PREFIX) {
+            PrincipleId::parse(field, text).map(Self::Principle)
+        } else {
+            let reason = "does not begin with evt_, sh_, dec_, kn_, refl_ or prin_";
+            Err(Invalid::new(field, reason))
+        }
+    }
+}
+
 /// Chunks that an event can have at most: one for every 120 words, and no word has less than two bytes of the 256 KiB.
 const MOST_CHUNKS: u64 = 1_100;
 

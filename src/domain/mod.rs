@@ -30,12 +30,13 @@ pub mod terms;
 pub mod thread;
 pub mod time;
 pub mod token;
+pub mod tool;
 pub mod vocabulary;
 pub mod wake_up;
 
 pub use caller::{Actor, Caller};
 pub use id::{
-    ArtifactId, BundleId, ChunkId, DecisionId, EventId, HandoffId, JobId, KeyId, NoteId,
+    ArtifactId, BundleId, ChunkId, DecisionId, EventId, HandoffId, JobId, KeyId, MemoryId, NoteId,
     PrincipleId, ReflectionId,
 };
 pub use invalid::Invalid;
@@ -43,6 +44,7 @@ pub use name::{Name, TenantId};
 pub use passage::NewChunk;
 pub use stat::Stat;
 pub use time::Timestamp;
+pub use tool::Tool;
 pub use vocabulary::{
     ActorType, ArtifactKind, AuditAction, Channel, ChunkField, CompressionLevel, DecisionScope,
     DecisionStatus, EntityType, EventKind, JobType, Origin, Scope, Sensitivity, Via,

@@ -25,6 +25,7 @@ mod export;
 mod forget;
 mod handoff;
 mod import;
+mod mcp;
 mod middleware;
 mod note;
 mod openapi;
@@ -144,6 +145,7 @@ pub const ROUTES: &[RouteLabel] = routes! {
     DELETE "/api/v1/keys/{id}";
     GET "/api/v1/audit";
     GET "/openapi.json";
+    POST "/mcp";
 };
 
 /// Registers the routes that carry no content alone: health and metrics.
@@ -174,5 +176,6 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(import::routes)
         .configure(access::routes)
         .configure(openapi::routes)
+        .configure(mcp::routes)
         .default_service(web::to(problem::no_such_route));
 }

@@ -16,7 +16,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, ServiceConfig};
 
 use crate::http::{
-    access, context, decision, event, export, forget, handoff, import, note, operate, recall,
+    access, context, decision, event, export, forget, handoff, import, mcp, note, operate, recall,
     reflection, session, wake_up,
 };
 
@@ -26,8 +26,8 @@ mod query;
 mod schema;
 
 pub(super) use operation::{
-    Operation, Tag, delete, get, json, lines, markdown, open_metrics, page_of, patch, post, text,
-    tree,
+    Operation, Tag, delete, get, json, lines, markdown, open_metrics, page_of, patch, post,
+    problem, text, tree,
 };
 pub(super) use query::{
     CHANNEL, CURSOR, LIMIT, ORDER, PROJECT_ID, Query, SESSION_ID, SINCE, TENANT_ID, UNTIL,
@@ -71,6 +71,7 @@ fn operations() -> Vec<Operation> {
         export::operations(),
         import::operations(),
         access::operations(),
+        mcp::operations(),
         operate::operations(),
         own_operations(),
     ]

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::domain::Invalid;
 use crate::metrics::Refusal;
-use crate::service::{Error, ImportCause, ImportFailure, ImportReport};
+use crate::service::{Error, ImportCause, ImportFailure, ImportReport, chain};
 
 /// Seconds after which a busy server is worth another try: a full queue drains in a fraction of one.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -328,18 +328,6 @@ fn verdict(error: &Error) -> (StatusCode, &'static str) {
         Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
-}
-
-/// An error and what lies below it, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        below = cause.source();
-    }
-    text
 }
 
 impl ResponseError for Problem {

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | requests and answers | `http` | the middleware |
 //! | connections | `connections` | the door and the wire |
+//! | tools that agents call | `mcp` | the answers to `/mcp` |
 //! | what is remembered | `facts` | `stat` rows |
 //! | pool, writer, file | `store` | what the store published |
 //! | memory, processor, files | `process`, `limit` | `/proc`, control groups, jemalloc |
@@ -29,10 +30,11 @@ use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 
-use crate::domain::{Stat, Timestamp};
+use crate::domain::{Stat, Timestamp, Tool};
 use crate::metrics::connections::Connections;
 use crate::metrics::encode::{Body, Kind};
 use crate::metrics::http::{Http, Requests};
+use crate::metrics::mcp::Mcp;
 use crate::metrics::process::{Process, Reading};
 use crate::metrics::runtime::{Runtime, Threads};
 use crate::store::measure::Measures;
@@ -45,6 +47,7 @@ pub mod explain;
 mod facts;
 mod http;
 mod limit;
+mod mcp;
 pub mod process;
 mod runtime;
 mod store;
@@ -52,6 +55,7 @@ mod store;
 pub use connections::Cut;
 pub use encode::Format;
 pub use http::{Answered, Refusal};
+pub use mcp::Called;
 pub use runtime::{Lines, count_panics};
 
 /// The path label of what matched no route.
@@ -96,6 +100,7 @@ pub struct Metrics {
     engine: &'static str,
     http: Http,
     connections: Connections,
+    mcp: Mcp,
     process: Process,
     runtime: Runtime,
 }
@@ -113,6 +118,7 @@ impl Metrics {
             engine,
             http: Http::new(routes, started, &registry)?,
             connections: Connections::default(),
+            mcp: Mcp::new(&registry)?,
             process: Process::find(),
             runtime: Runtime::new(started),
         })
@@ -168,6 +174,16 @@ impl Metrics {
         self.connections.cut(why);
     }
 
+    /// Counts a message that came in over `/mcp`, by its method.
+    pub fn mcp_message(&self, method: &str) {
+        self.mcp.message(method);
+    }
+
+    /// Counts a call of a tool.
+    pub fn tool_called(&self, tool: Tool, how: Called, took: Duration) {
+        self.mcp.called(tool, how, took);
+    }
+
     /// Watches the worker it runs on, until that ends.
     pub async fn watch_worker(self: Arc<Self>) {
         self.runtime.watch().await;
@@ -188,6 +204,7 @@ impl Metrics {
             engine: self.engine,
             requests: self.http.freeze(),
             connections: &self.connections,
+            mcp: &self.mcp,
             process: self.process.read(),
             threads: self.runtime.freeze(),
         }
@@ -202,6 +219,7 @@ struct Frozen<'a> {
     engine: &'static str,
     requests: Requests<'a>,
     connections: &'a Connections,
+    mcp: &'a Mcp,
     process: Reading,
     threads: Threads,
 }
@@ -218,6 +236,7 @@ impl Frozen<'_> {
         let wall = Duration::from_millis(u64::try_from(moment.now.millis()).unwrap_or(0));
         self.requests.expose(&mut body, wall.as_secs_f64());
         self.connections.expose(&mut body);
+        self.mcp.expose(&mut body);
         self.threads.expose(&mut body, moment.blocking);
         self.process.expose(&mut body);
         body.finish()

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::session::Job;
-use crate::domain::{Caller, EventId, HandoffId, Name};
+use crate::domain::{Caller, EventId, HandoffId, MemoryId, Name};
 use crate::service::{Error, Pending, Services};
 use crate::store::Slice;
 
@@ -54,6 +54,21 @@ impl Services {
     pub fn forget_handoff(&self, caller: &Caller, id: HandoffId) -> Result<Pending<()>, Error> {
         let store = self.writer(caller)?;
         Ok(store.forget_handoff(&caller.tenant, id)?)
+    }
+
+    /// Forgets one memory, whatever it is.
+    ///
+    /// # Errors
+    /// `Overloaded`; pending: `NotFound`, `Unavailable`.
+    pub fn forget_memory(&self, caller: &Caller, id: MemoryId) -> Result<Pending<()>, Error> {
+        match id {
+            MemoryId::Event(id) => self.forget_event(caller, id),
+            MemoryId::Handoff(id) => self.forget_handoff(caller, id),
+            MemoryId::Decision(id) => self.forget_decision(caller, id),
+            MemoryId::Note(id) => self.forget_note(caller, id),
+            MemoryId::Reflection(id) => self.forget_reflection(caller, id),
+            MemoryId::Principle(id) => self.forget_principle(caller, id),
+        }
     }
 
     /// Forgets a session with all it holds. Ring the [`Bell`] when the answer is there.

@@ -101,6 +101,25 @@ impl From<StoreError> for Error {
     }
 }
 
+impl Error {
+    /// What is wrong and what lies below it, in one line; for the operator alone.
+    pub fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+/// An error and what lies below it, in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        below = cause.source();
+    }
+    text
+}
+
 /// Limits that the operator sets.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

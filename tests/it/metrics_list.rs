@@ -88,6 +88,9 @@ fn the_list_of_families_changes_on_purpose_alone() {
     counter agent_memory_label_overflow_total{label} How often a value was none of a label's and was counted under the one that stands for all others.
     gauge agent_memory_last_write_timestamp_seconds{} When this process last committed a change of the memory; 0 if not since its start.
     counter agent_memory_log_messages_total{level} Lines written to the log.
+    counter agent_memory_mcp_messages_total{method} Messages that came in over /mcp, by method.
+    histogram agent_memory_mcp_tool_call_duration_seconds{tool} How long calls of tools took, by tool.
+    counter agent_memory_mcp_tool_calls_total{outcome,tool} Calls of tools by how they ended: ok, refused (the caller was told what is wrong) or failed.
     gauge agent_memory_memory_bytes{type} Memory by what it is: heap_used and heap_total as the allocator says, external as the storage engine says, rss and rss_anon as the kernel says. They overlap; do not add them up.
     gauge agent_memory_memory_limit_bytes{} Memory that this process may use: the least that its control groups and the machine allow. Compare rss_anon with it.
     gauge agent_memory_metrics_encode_seconds{} Time that the scrape before this one took to be written.

@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "clock", "config", "domain", "fault", "metrics", "service", "store",
+            "app", "clock", "config", "domain", "fault", "mcp", "metrics", "service", "store",
         ],
     ),
     (
@@ -22,7 +22,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock", "config", "exec", "http", "jobs", "metrics", "service", "store",
         ],
     ),
-    ("http", &["domain", "exec", "metrics", "service", "store"]),
+    (
+        "http",
+        &["domain", "exec", "mcp", "metrics", "service", "store"],
+    ),
+    ("mcp", &["domain", "exec", "metrics", "service", "store"]),
     ("jobs", &["service", "store"]),
     ("exec", &["fault", "service"]),
     ("service", &["clock", "domain", "store"]),

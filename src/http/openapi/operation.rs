@@ -10,6 +10,7 @@
 use schemars::{JsonSchema, json_schema};
 
 use crate::http::openapi::{Query, SchemaOf};
+use crate::http::problem;
 
 /// What an operation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +24,12 @@ pub(in crate::http) enum Tag {
     Sessions,
     Transfer,
     Access,
+    Agents,
     Operate,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Events,
         Self::Handoffs,
         Self::Decisions,
@@ -37,6 +39,7 @@ impl Tag {
         Self::Sessions,
         Self::Transfer,
         Self::Access,
+        Self::Agents,
         Self::Operate,
     ];
 
@@ -67,6 +70,7 @@ impl Tag {
             ),
             Self::Transfer => ("transfer", "Everything out, and in again."),
             Self::Access => ("access", "Keys, and who did what; for keys of scope admin."),
+            Self::Agents => ("agents", "What agents call by themselves."),
             Self::Operate => ("operate", "Health, metrics, and this description."),
         }
     }
@@ -121,6 +125,14 @@ pub(in crate::http) fn lines<T: JsonSchema>() -> Media {
     Media {
         kind: "application/x-ndjson",
         form: Form::Lines(|schemas| schemas.subschema_for::<T>()),
+    }
+}
+
+/// A problem, where other forms of the same refusal are described as well.
+pub(in crate::http) fn problem() -> Media {
+    Media {
+        kind: "application/problem+json",
+        form: Form::Value(problem::schema),
     }
 }
 

@@ -25,10 +25,12 @@ mod export;
 mod fetch;
 mod forget;
 mod handoff;
+mod hook;
 mod import;
 mod list;
 mod migrate;
 mod note;
+mod project;
 mod recall;
 mod record;
 mod serve;
@@ -82,6 +84,12 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Bring the file to this version's schema, after a copy
     Migrate,
+    /// What a coding agent calls at the turns of its sessions, and switching that off
+    #[command(subcommand)]
+    Hook(hook::HookCommand),
+    /// The project of a directory, all projects, and other names for one
+    #[command(subcommand)]
+    Project(project::ProjectCommand),
     /// Print the effective settings of the server and where each comes from
     Config(Box<ServeArgs>),
 }
@@ -96,6 +104,9 @@ fn version() -> String {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    if hook::is_called() {
+        return hook::main();
+    }
     let mut out = io::BufWriter::new(io::stdout().lock());
     let outcome = run(&mut out).and_then(|()| out.flush().map_err(Into::into));
     match outcome {
@@ -125,6 +136,8 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::WakeUp(args)) => wake_up::run(global, &args, out),
         Some(Command::Recall(args)) => recall::run(global, &args, out),
         Some(Command::Context(args)) => context::run(global, &args, out),
+        Some(Command::Hook(command)) => hook::run(global, &command, &mut io::stdin().lock(), out),
+        Some(Command::Project(command)) => project::run(global, &command, out),
         Some(Command::List(args)) => list::run(global, &args, out),
         Some(Command::Show(args)) => show::run(global, &args, out),
         Some(Command::Forget(args)) => forget::run(global, &args, out),

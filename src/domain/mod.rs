@@ -19,6 +19,7 @@ pub mod pack;
 pub mod page;
 pub mod passage;
 pub mod principle;
+pub mod project;
 pub mod recall;
 pub mod redact;
 pub mod reflection;
@@ -28,6 +29,7 @@ pub mod terms;
 pub mod thread;
 pub mod time;
 pub mod token;
+pub mod transcript;
 pub mod vocabulary;
 pub mod wake_up;
 

@@ -32,6 +32,7 @@ pub(crate) mod memo;
 mod options;
 mod pending;
 pub mod sqlite;
+mod transcript;
 
 pub use error::{Cause, OpenError, StoreError};
 pub use facts::{FileFacts, Finding, Health, PoolState, Slice, Version};

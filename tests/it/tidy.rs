@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "clock", "config", "domain", "fault", "metrics", "service", "store",
+            "app", "client", "clock", "config", "domain", "fault", "metrics", "service", "store",
         ],
     ),
     (
@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock", "config", "exec", "http", "jobs", "metrics", "service", "store",
         ],
     ),
+    ("client", &["domain", "service", "store"]),
     ("http", &["domain", "exec", "metrics", "service", "store"]),
     ("jobs", &["service", "store"]),
     ("exec", &["fault", "service"]),

@@ -37,11 +37,12 @@ fn steps() -> Vec<M<'static>> {
                 passage::fill_index(transaction).map_err(|error| HookError::Hook(error.to_string()))
             },
         ),
+        M::up(include_str!("migrations/0005_projects.sql")),
     ]
 }
 
 /// How many steps there are.
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 
 /// The schema of this version.
 pub(super) fn schema_version() -> i64 {

@@ -1,0 +1,1 @@
+//! x **Invariant:** x

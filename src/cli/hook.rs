@@ -90,7 +90,7 @@ pub(super) struct HookArgs {
 pub(super) enum ClientArg {
     /// Anthropic's Claude Code.
     ClaudeCode,
-    /// OpenAI's Codex.
+    /// Codex of `OpenAI`.
     Codex,
     /// Cursor.
     Cursor,

@@ -106,7 +106,7 @@ impl Input {
             }
         };
         let text = |names: &[&str]| {
-            let found = names.iter().find_map(|name| value[*name].as_str());
+            let found = names.iter().find_map(|name| value.get(name)?.as_str());
             found
                 .filter(|text| !text.trim().is_empty())
                 .map(str::to_owned)
@@ -115,7 +115,7 @@ impl Input {
             session: text(&["session_id", "conversation_id"]),
             transcript: text(&["transcript_path"]).map(PathBuf::from),
             directory: text(&["cwd"])
-                .or_else(|| value["workspace_roots"][0].as_str().map(str::to_owned))
+                .or_else(|| Some(value.pointer("/workspace_roots/0")?.as_str()?.to_owned()))
                 .map(PathBuf::from),
             prompt: text(&["prompt"]).unwrap_or_default(),
         }

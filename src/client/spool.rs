@@ -7,6 +7,7 @@
 //! **Invariant:** owner's eyes only, redacted before it is written, never above [`MAX_BYTES`], and only whoever holds
 //! the lock file touches it.
 
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -22,8 +23,9 @@ use crate::domain::transcript::{Mark, PathHash};
 use crate::domain::{Caller, TenantId, Timestamp};
 use crate::service::{Error, Services, Stretch};
 
-/// Largest spool. Days of work: a session's day has a few hundred kilobytes once tool output is capped. Beyond it
-/// nothing is lost either, as long as the agent keeps its session file: what was not spooled is read again.
+/// Largest spool. Days of work: a session's day has a few hundred kilobytes once tool output is capped.
+///
+/// Beyond it nothing is lost either, as long as the agent keeps its session file: what was not spooled is read again.
 pub const MAX_BYTES: u64 = 32 * 1024 * 1024;
 /// How long to wait for another process that uses it.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
@@ -49,6 +51,24 @@ pub struct Waiting {
     /// Why the newest could not be stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        write!(
+            f,
+            "{} stretches of sessions, {} bytes, wait in {path}",
+            self.stretches, self.bytes
+        )?;
+        if let Some(since) = self.since {
+            write!(f, " since {since}")?;
+        }
+        if let Some(why) = &self.why {
+            write!(f, ": {why}")?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -305,11 +325,16 @@ fn look(place: &Path) -> Waiting {
     {
         waiting.stretches += 1;
         if let Ok(line) = serde_json::from_str::<Value>(&text) {
-            let at = line["at"]
-                .as_str()
+            let at = line
+                .get("at")
+                .and_then(Value::as_str)
                 .and_then(|at| Timestamp::parse("at", at).ok());
             waiting.since = waiting.since.or(at);
-            waiting.why = line["why"].as_str().map(str::to_owned).or(waiting.why);
+            waiting.why = line
+                .get("why")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .or(waiting.why);
         }
     }
     waiting

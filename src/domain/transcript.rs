@@ -31,7 +31,7 @@ pub use digest::Digest;
 pub enum Client {
     /// Anthropic's Claude Code.
     ClaudeCode,
-    /// OpenAI's Codex.
+    /// Codex of `OpenAI`.
     Codex,
     /// Cursor.
     Cursor,

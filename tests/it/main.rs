@@ -39,6 +39,7 @@ mod forget;
 mod guard;
 mod handoff;
 mod health;
+mod hook;
 mod idempotency;
 mod import;
 mod isolation;

@@ -50,7 +50,7 @@ struct Message<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// A block of a message, of any type; the Anthropic and the OpenAI names side by side.
+/// A block of a message, of any type; the names of all clients side by side.
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(rename = "type", default)]

@@ -25,8 +25,10 @@ mod export;
 mod fetch;
 mod forget;
 mod handoff;
+mod history;
 mod hook;
 mod import;
+mod install;
 mod list;
 mod migrate;
 mod note;
@@ -34,6 +36,7 @@ mod project;
 mod recall;
 mod record;
 mod serve;
+mod service;
 mod show;
 mod status;
 mod wake_up;
@@ -87,6 +90,11 @@ enum Command {
     /// What a coding agent calls at the turns of its sessions, and switching that off
     #[command(subcommand)]
     Hook(hook::HookCommand),
+    /// Put hooks and MCP server into a coding agent's settings, or take them out
+    Install(Box<install::InstallArgs>),
+    /// Keep a server running, with systemd or launchd
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// The project of a directory, all projects, and other names for one
     #[command(subcommand)]
     Project(project::ProjectCommand),
@@ -137,6 +145,8 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::Recall(args)) => recall::run(global, &args, out),
         Some(Command::Context(args)) => context::run(global, &args, out),
         Some(Command::Hook(command)) => hook::run(global, &command, &mut io::stdin().lock(), out),
+        Some(Command::Install(args)) => install::run(global, &args, out),
+        Some(Command::Service(command)) => service::run(global, &command, out),
         Some(Command::Project(command)) => project::run(global, &command, out),
         Some(Command::List(args)) => list::run(global, &args, out),
         Some(Command::Show(args)) => show::run(global, &args, out),

@@ -6,12 +6,15 @@
 //! a hook that was killed, and nothing is recorded twice by one that runs again. If the store cannot be written, the
 //! same goes into the [`spool`], and whichever hook is called next brings it in.
 //!
+//! What an agent kept before there was a memory comes in by [`history`].
+//!
 //! [`install`] writes the hooks and the MCP entry into the agents' settings and takes them out again; [`unit`] does the
 //! same for the service that keeps the server running.
 //!
 //! **Invariant:** never makes an agent wait for long, never breaks its session, and changes nothing of an agent's
 //! settings but its own entries.
 
+pub mod history;
 pub mod hook;
 pub mod install;
 pub mod place;

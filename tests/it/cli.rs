@@ -220,7 +220,7 @@ fn json_is_printed_where_it_is_asked_for() {
     assert_eq!(shown["event_id"], receipt["event_id"]);
     let status = run(&db, &["status", "--json"]).json();
     assert_eq!(status["stats"]["events.message"], 1);
-    assert_eq!(status["file"]["schema_version"], 4);
+    assert_eq!(status["file"]["schema_version"], 5);
     let findings = run(&db, &["doctor", "--json"]).json();
     assert!(
         findings
@@ -597,11 +597,11 @@ fn settings_are_shown_with_where_they_come_from() {
 #[test]
 fn help_and_version_are_there() {
     let (_dir, db) = place();
-    assert!(run(&db, &["--version"]).ok().contains("schema 4"));
+    assert!(run(&db, &["--version"]).ok().contains("schema 5"));
     let help = run(&db, &["--help"]);
     for name in [
         "serve", "record", "handoff", "wake-up", "recall", "list", "show", "forget", "status",
-        "doctor", "migrate", "config",
+        "doctor", "migrate", "config", "hook", "project", "install", "service",
     ] {
         assert!(help.ok().contains(name), "{name}");
         run(&db, &[name, "--help"]).ok();

@@ -39,7 +39,7 @@ fn the_detailed_form_shows_sizes_queues_and_memory() {
     assert_eq!(detailed["readers"]["waiting"], 0);
     assert_eq!(detailed["write_queue"]["depth"], 0);
     assert!(detailed["write_queue"]["capacity"].as_u64().unwrap() > 0);
-    assert_eq!(detailed["store"]["schema_version"], 4);
+    assert_eq!(detailed["store"]["schema_version"], 5);
     assert_eq!(detailed["store"]["page_bytes"], 4096);
     assert!(detailed["store"]["database_bytes"].as_u64().unwrap() > 0);
     assert_eq!(detailed["store"]["open_jobs"], 0);

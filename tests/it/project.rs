@@ -175,10 +175,14 @@ fn an_alias_moves_what_was_stored_and_what_comes() {
     let there = copy.path().join("memory.db");
     let imported = command(&there).arg("import").arg(&file).output().unwrap();
     assert!(imported.status.success(), "{imported:?}");
-    let listed = command(&there)
-        .args(["--json", "list", "handoffs", "--project", "old"])
-        .output()
-        .unwrap();
-    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
-    assert_eq!(listed["handoffs"].as_array().unwrap().len(), 5);
+    let woken = |project: &str| {
+        let output = command(&there)
+            .args(["--json", "wake-up", "--project", project])
+            .output()
+            .unwrap();
+        let woken: Value = serde_json::from_slice(&output.stdout).unwrap();
+        woken["layers"]["metadata"].clone()
+    };
+    assert_eq!(woken("old"), woken("newest"));
+    assert_ne!(woken("old"), woken("another"));
 }

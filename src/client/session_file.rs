@@ -20,8 +20,8 @@ use crate::service::Stretch;
 
 /// Longest line; an image that was pasted has some megabytes.
 pub const MAX_LINE_BYTES: u64 = 32 * 1024 * 1024;
-/// Events of one stretch, which is one transaction.
-const MOST_EVENTS: usize = 200;
+/// Events of one stretch, which is one transaction: a hook looks at the time between two.
+const MOST_EVENTS: usize = 64;
 /// Octets of lines of one stretch.
 const STRETCH_BYTES: u64 = 4 * 1024 * 1024;
 /// As much of the first line as a file is known by.

@@ -208,7 +208,7 @@ mod tests {
         // The cut would go through the key.
         let key = format!("ghp_{}", "a1B2c3D4e5F6".repeat(3));
         let text = format!(
-            "{}{key}{}",
+            "{} {key} {}",
             "x".repeat(OUTPUT_BYTES / 4 * 3 - 10),
             "y".repeat(9_000)
         );

@@ -27,7 +27,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, spool_places};
 use crate::exec::Exec;
 use crate::http::{self, Bounds, Door, Gate, Hosts, Origins, Rate, Room, State, Tls, Wire};
 use crate::jobs::Jobs;
@@ -84,7 +84,8 @@ pub fn run(
     if is_exposed(config) && !services.has_keys()? {
         return Err(needs_key(config));
     }
-    let metrics = Arc::new(Metrics::new(http::ROUTES, engine_version())?);
+    let metrics = Metrics::new(http::ROUTES, engine_version())?;
+    let metrics = Arc::new(metrics.with_spools(spool_places(&config.store.path)));
     let state = Data::new(State {
         exec: Exec::new(
             services.clone(),

@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::domain::TenantId;
+use crate::domain::transcript::hash;
 use crate::fault;
 use crate::store::{Durability, Options, Role};
 
@@ -252,4 +253,24 @@ pub fn database(global: &Global) -> anyhow::Result<PathBuf> {
 /// It is not a tenant's name.
 pub fn tenant(global: &Global) -> anyhow::Result<TenantId> {
     TenantId::parse("--tenant", &global.tenant).map_err(Into::into)
+}
+
+/// Where what cannot be stored waits: beside the file, or else in the state directory, under a name that tells files
+/// apart.
+pub fn spool_places(db: &std::path::Path) -> Vec<PathBuf> {
+    let mut beside = db.as_os_str().to_owned();
+    beside.push(".spool");
+    let mut places = vec![PathBuf::from(beside)];
+    if let Some(directories) = directories::ProjectDirs::from("", "", "agent-memory") {
+        let state = directories
+            .state_dir()
+            .unwrap_or_else(|| directories.data_local_dir());
+        let file = db.canonicalize().unwrap_or_else(|_| db.to_owned());
+        let name: String = hash(&[file.as_os_str().as_encoded_bytes()])
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        places.push(state.join(format!("{name}.spool")));
+    }
+    places
 }

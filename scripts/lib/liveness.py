@@ -15,6 +15,7 @@ import resource
 import socket
 import sqlite3
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -202,6 +203,8 @@ def break_it(server, watch):
         held.execute("rollback")
         refused(written.result(), 201)
 
+    spool(server, watch, held)
+
     # What an index gives has to be sorted without it.
     indexes = [row[0] for row in held.execute("select sql from sqlite_schema where name = 'event_by_time'")]
     held.execute("drop index event_by_time")
@@ -240,6 +243,27 @@ def break_it(server, watch):
         raise Failure("the sampler that was stopped ran")
     server.ask("sampler on")
     watch.until(server, "the sampler", lambda now: value(now, name) > before)
+
+
+def spool(server, watch, held):
+    """A hook that cannot store, the next one that can, and a line that nobody can read."""
+    session = pathlib.Path(f"{server.db}.session.jsonl")
+    said = {"type": "user", "uuid": "u1", "timestamp": STAMP, "message": {"content": "read the gauge at dawn"}}
+    session.write_text(json.dumps(said) + "\n")
+    told = json.dumps({"session_id": "hooked", "transcript_path": str(session), "cwd": str(session.parent)})
+    hook = [str(server.binary), "--db", str(server.db), "hook"]
+    held.execute("begin immediate")
+    subprocess.run([*hook, "stop"], input=told, text=True, check=True, capture_output=True)
+    waits = lambda now: value(now, "agent_memory_spool_bytes") > 0
+    watch.until(server, "what a hook could not store", waits)
+    held.execute("rollback")
+    with open(f"{server.db}.spool", "a", encoding="utf-8") as lines:
+        lines.write("not a line of ours\n")
+    subprocess.run([*hook, "replay"], text=True, check=True, capture_output=True)
+    stored = lambda now: all(
+        value(now, f"agent_memory_spool_{what}_total") > 0 for what in ("replayed", "dropped")
+    ) and not waits(now)
+    watch.until(server, "what waited to be stored", stored)
 
 
 def stall(server, watch):

@@ -8,7 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::{Failure, Session, fetch, print_json};
-use crate::config::Global;
+use crate::client::spool::Spool;
+use crate::config::{self, Global};
 use crate::metrics::explain;
 
 /// Where a server listens unless it is told otherwise.
@@ -33,7 +34,20 @@ pub(super) fn run(global: &Global, args: &DoctorArgs, out: &mut dyn Write) -> an
         return report(global, &findings, words, out);
     }
     let session = Session::open_existing(global)?;
-    let findings = session.services.examine()?;
+    let mut findings = session.services.examine()?;
+    let spool = Spool::new(config::spool_places(&config::database(global)?)).waiting();
+    let waits: Vec<String> = spool.iter().map(ToString::to_string).collect();
+    findings.push(crate::store::Finding {
+        check: "spool",
+        ok: waits.is_empty(),
+        detail: match waits.as_slice() {
+            [] => "nothing waits to be stored".to_owned(),
+            waits => format!(
+                "{}; the next hook stores it, or `agent-memory hook replay`",
+                waits.join("; ")
+            ),
+        },
+    });
     let words =
         |finding: &crate::store::Finding| (finding.ok, finding.check, finding.detail.clone());
     report(global, &findings, words, out)

@@ -7,11 +7,14 @@ use std::io::{self, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::hook::CaptureArg;
 use crate::cli::{Session, print_json};
+use crate::client::history;
 use crate::config::Global;
+use crate::domain::Invalid;
 use crate::domain::export::Counts;
 use crate::domain::import::{How, Mode};
 use crate::service::{Error, Import, ImportReport, stopped};
@@ -22,9 +25,18 @@ const PART_BYTES: usize = 256 * 1024;
 /// Flags of `import`.
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// A file that `export` wrote; `-` is standard input
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// A file that `export` wrote, `-` for standard input; with --from, session files or directories of them
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Whose history it is
+    #[arg(long, value_name = "AGENT", conflicts_with = "mode")]
+    from: Option<Agent>,
+    /// With --from: how much is recorded
+    #[arg(long, value_name = "WHAT", default_value = "all", requires = "from")]
+    capture: CaptureArg,
+    /// With --from: with whom the sessions were
+    #[arg(long, env = "USER", value_name = "NAME", default_value = "user")]
+    with_whom: String,
     /// What becomes of a row whose id is taken: merge (report it, unless it is the same), skip or replace
     #[arg(long, value_name = "MODE", default_value = "merge")]
     mode: String,
@@ -33,16 +45,37 @@ pub(super) struct ImportArgs {
     dry_run: bool,
 }
 
+/// An agent whose session files can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Agent {
+    /// Claude Code: ~/.claude/projects
+    ClaudeCode,
+}
+
 pub(super) fn run(global: &Global, args: &ImportArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let how = How {
         mode: Mode::parse("--mode", &args.mode)?,
         dry_run: args.dry_run,
     };
-    let (mut input, bytes): (Box<dyn Read>, u64) = if args.file == Path::new("-") {
+    if let Some(Agent::ClaudeCode) = args.from {
+        let how = history::How {
+            capture: args.capture.capture(),
+            with_whom: Some(args.with_whom.trim())
+                .filter(|name| !name.is_empty())
+                .unwrap_or("user"),
+            dry_run: args.dry_run,
+        };
+        let session = Session::open(global)?;
+        return crate::cli::history::run(&session, &args.files, &how, progress, out);
+    }
+    let [file] = args.files.as_slice() else {
+        return Err(Invalid::new("FILE", "is more than one; only --from takes several").into());
+    };
+    let (mut input, bytes): (Box<dyn Read>, u64) = if file == Path::new("-") {
         (Box::new(io::stdin().lock()), 0)
     } else {
-        let cannot = || format!("cannot read {}", args.file.display());
-        let file = File::open(&args.file).with_context(cannot)?;
+        let cannot = || format!("cannot read {}", file.display());
+        let file = File::open(file).with_context(cannot)?;
         let bytes = file.metadata().with_context(cannot)?.len();
         (Box::new(file), bytes)
     };

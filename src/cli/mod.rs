@@ -26,15 +26,20 @@ mod export;
 mod fetch;
 mod forget;
 mod handoff;
+mod history;
+mod hook;
 mod import;
+mod install;
 mod key;
 mod list;
 mod mcp;
 mod migrate;
 mod note;
+mod project;
 mod recall;
 mod record;
 mod serve;
+mod service;
 mod show;
 mod status;
 mod wake_up;
@@ -91,6 +96,17 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Bring the file to this version's schema, after a copy
     Migrate,
+    /// What a coding agent calls at the turns of its sessions, and switching that off
+    #[command(subcommand)]
+    Hook(hook::HookCommand),
+    /// Put hooks and MCP server into a coding agent's settings, or take them out
+    Install(Box<install::InstallArgs>),
+    /// Keep a server running, with systemd or launchd
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
+    /// The project of a directory, all projects, and other names for one
+    #[command(subcommand)]
+    Project(project::ProjectCommand),
     /// Print the effective settings of the server and where each comes from
     Config(Box<ServeArgs>),
 }
@@ -105,6 +121,9 @@ fn version() -> String {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    if hook::is_called() {
+        return hook::main();
+    }
     let mut out = io::BufWriter::new(io::stdout().lock());
     let outcome = run(&mut out).and_then(|()| out.flush().map_err(Into::into));
     match outcome {
@@ -134,6 +153,10 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::WakeUp(args)) => wake_up::run(global, &args, out),
         Some(Command::Recall(args)) => recall::run(global, &args, out),
         Some(Command::Context(args)) => context::run(global, &args, out),
+        Some(Command::Hook(command)) => hook::run(global, &command, &mut io::stdin().lock(), out),
+        Some(Command::Install(args)) => install::run(global, &args, out),
+        Some(Command::Service(command)) => service::run(global, &command, out),
+        Some(Command::Project(command)) => project::run(global, &command, out),
         Some(Command::List(args)) => list::run(global, &args, out),
         Some(Command::Show(args)) => show::run(global, &args, out),
         Some(Command::Forget(args)) => forget::run(global, &args, out),

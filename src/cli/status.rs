@@ -6,16 +6,30 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::cli::{Session, print_json};
+use crate::client::spool::{Spool, Waiting};
+use crate::client::switch;
+use crate::clock::Clock;
 use crate::config::{self, Global};
 use crate::domain::Stat;
 use crate::store::FileFacts;
 
 pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
-    let session = Session::open_existing(global)?;
+    let path = config::database(global)?;
+    let hooks = Hooks::look(&path);
+    let session = match Session::open_existing(global) {
+        Ok(session) => session,
+        Err(error) => {
+            // What waits for the file is worth knowing most when it cannot be opened.
+            hooks.print(out)?;
+            out.flush()?;
+            return Err(error);
+        }
+    };
     let facts = session.services.file_facts()?;
     let stats = session.services.fresh_stats()?;
-    let path = config::database(global)?;
     if session.json {
         let stats: serde_json::Map<_, _> = stats
             .iter()
@@ -31,10 +45,42 @@ pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
             .collect();
         return print_json(
             out,
-            &serde_json::json!({ "path": path, "file": facts, "stats": stats }),
+            &serde_json::json!({ "path": path, "file": facts, "stats": stats, "hooks": hooks }),
         );
     }
-    print_text(&path, &facts, &stats, out)
+    print_text(&path, &facts, &stats, out)?;
+    hooks.print(out)
+}
+
+/// What hooks left beside the file.
+#[derive(Debug, Serialize)]
+struct Hooks {
+    /// Until when they are off; `null` while they are on.
+    off_until: Option<String>,
+    /// What they could not store.
+    spool: Vec<Waiting>,
+}
+
+impl Hooks {
+    fn look(path: &Path) -> Self {
+        let off = switch::paused(path, Clock::System.now());
+        Self {
+            off_until: off.map(|until| {
+                until.map_or_else(|| "`hook resume`".to_owned(), |until| until.to_string())
+            }),
+            spool: Spool::new(config::spool_places(path)).waiting(),
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        if let Some(until) = &self.off_until {
+            writeln!(out, "hooks     off until {until}")?;
+        }
+        for waiting in &self.spool {
+            writeln!(out, "spool     {waiting}")?;
+        }
+        Ok(())
+    }
 }
 
 fn print_text(

@@ -21,6 +21,7 @@ pub mod pack;
 pub mod page;
 pub mod passage;
 pub mod principle;
+pub mod project;
 pub mod recall;
 pub mod redact;
 pub mod reflection;
@@ -31,6 +32,7 @@ pub mod thread;
 pub mod time;
 pub mod token;
 pub mod tool;
+pub mod transcript;
 pub mod vocabulary;
 pub mod wake_up;
 

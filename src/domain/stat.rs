@@ -37,6 +37,10 @@ pub enum Stat {
     Recalls,
     /// Searches ever answered with nothing. Never falls.
     RecallsEmpty,
+    /// Events and handoffs that waited in a spool and were stored. Never falls.
+    SpoolReplayed,
+    /// What waited in a spool and could not be read or was refused. Never falls.
+    SpoolDropped,
 }
 
 impl Stat {
@@ -51,6 +55,8 @@ impl Stat {
             Self::TextBytes,
             Self::Recalls,
             Self::RecallsEmpty,
+            Self::SpoolReplayed,
+            Self::SpoolDropped,
         ];
         for kind in EventKind::ALL {
             all.extend([Self::EventsRecorded(*kind), Self::Events(*kind)]);
@@ -85,15 +91,20 @@ impl Stat {
             Self::Redactions(kind) => ("redactions", kind.as_str()),
             Self::Recalls => ("recalls", ""),
             Self::RecallsEmpty => ("recalls_empty", ""),
+            Self::SpoolReplayed => ("spool_replayed", ""),
+            Self::SpoolDropped => ("spool_dropped", ""),
         }
     }
 
     /// Whether it counts what ever happened, and so never falls.
     pub fn is_lifetime(self) -> bool {
         match self {
-            Self::EventsRecorded(_) | Self::Redactions(_) | Self::Recalls | Self::RecallsEmpty => {
-                true
-            }
+            Self::EventsRecorded(_)
+            | Self::Redactions(_)
+            | Self::Recalls
+            | Self::RecallsEmpty
+            | Self::SpoolReplayed
+            | Self::SpoolDropped => true,
             Self::Events(_)
             | Self::Handoffs(_)
             | Self::Remembered

@@ -106,9 +106,12 @@ async fn stats(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(body))
 }
 
-/// Searches are counted for the store alone.
+/// Searches and spools are counted for the store alone.
 fn of_tenant(stat: Stat) -> bool {
-    !matches!(stat, Stat::Recalls | Stat::RecallsEmpty)
+    !matches!(
+        stat,
+        Stat::Recalls | Stat::RecallsEmpty | Stat::SpoolReplayed | Stat::SpoolDropped
+    )
 }
 
 /// What a tenant holds: a member a fact, with a member a label where the fact is split.

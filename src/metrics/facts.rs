@@ -90,6 +90,18 @@ const WHOLE: &[(&str, Kind, &str, Stat)] = &[
         "Searches ever answered with nothing.",
         Stat::RecallsEmpty,
     ),
+    (
+        "agent_memory_spool_replayed_total",
+        Kind::Counter,
+        "Events and handoffs that waited in a spool, since the file could not be written, and were stored.",
+        Stat::SpoolReplayed,
+    ),
+    (
+        "agent_memory_spool_dropped_total",
+        Kind::Counter,
+        "What waited in a spool and could not be read or was refused.",
+        Stat::SpoolDropped,
+    ),
 ];
 
 fn split() -> Vec<Family> {

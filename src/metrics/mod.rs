@@ -25,6 +25,7 @@
 //! **Invariant:** a metric's name stands in this module and nowhere else in the code.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,7 @@ pub struct Moment<'a> {
 pub struct Metrics {
     started: Instant,
     engine: &'static str,
+    spools: Vec<PathBuf>,
     http: Http,
     connections: Connections,
     mcp: Mcp,
@@ -116,12 +118,19 @@ impl Metrics {
         Ok(Self {
             started,
             engine,
+            spools: Vec::new(),
             http: Http::new(routes, started, &registry)?,
             connections: Connections::default(),
             mcp: Mcp::new(&registry)?,
             process: Process::find(),
             runtime: Runtime::new(started),
         })
+    }
+
+    /// The same, with the files in which what could not be stored waits: their sizes are looked at by each scrape.
+    #[must_use]
+    pub fn with_spools(self, spools: Vec<PathBuf>) -> Self {
+        Self { spools, ..self }
     }
 
     /// Time since the start.
@@ -202,6 +211,7 @@ impl Metrics {
             moment,
             uptime: self.started.elapsed(),
             engine: self.engine,
+            spool_bytes: self.spools.iter().map(bytes_of).sum(),
             requests: self.http.freeze(),
             connections: &self.connections,
             mcp: &self.mcp,
@@ -217,6 +227,7 @@ struct Frozen<'a> {
     moment: &'a Moment<'a>,
     uptime: Duration,
     engine: &'static str,
+    spool_bytes: u64,
     requests: Requests<'a>,
     connections: &'a Connections,
     mcp: &'a Mcp,
@@ -233,6 +244,12 @@ impl Frozen<'_> {
         self.process.expose_memory(&mut body, moment.engine_bytes);
         store::expose(&mut body, moment);
         facts::expose(&mut body, moment.stats);
+        body.one(
+            "agent_memory_spool_bytes",
+            Kind::Gauge,
+            "Octets that hooks could not store and that wait to be; 0 if all is stored.",
+            self.spool_bytes,
+        );
         let wall = Duration::from_millis(u64::try_from(moment.now.millis()).unwrap_or(0));
         self.requests.expose(&mut body, wall.as_secs_f64());
         self.connections.expose(&mut body);
@@ -270,6 +287,10 @@ impl Frozen<'_> {
             true,
         );
     }
+}
+
+fn bytes_of(file: &PathBuf) -> u64 {
+    std::fs::metadata(file).map_or(0, |about| about.len())
 }
 
 #[cfg(test)]

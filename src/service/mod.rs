@@ -30,6 +30,7 @@ mod operate;
 mod recall;
 mod reflection;
 mod session;
+mod transcript;
 mod wake_up;
 
 pub use access::{Access, Admission, MadeKey};
@@ -39,6 +40,7 @@ pub use export::Export;
 pub use forget::Bell;
 pub use import::{Import, ImportCause, ImportFailure, ImportReport, stopped};
 pub use operate::Readiness;
+pub use transcript::{Recording, Stretch};
 
 /// Why a call was not answered, in the words every front end translates.
 #[derive(Debug, thiserror::Error)]

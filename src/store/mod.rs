@@ -33,6 +33,7 @@ pub(crate) mod memo;
 mod options;
 mod pending;
 pub mod sqlite;
+mod transcript;
 
 pub use access::KeyChoice;
 pub use error::{Cause, OpenError, StoreError};

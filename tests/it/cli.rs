@@ -616,7 +616,7 @@ fn help_and_version_are_there() {
     let help = run(&db, &["--help"]);
     for name in [
         "serve", "record", "handoff", "wake-up", "recall", "list", "show", "forget", "status",
-        "doctor", "migrate", "config",
+        "doctor", "migrate", "config", "hook", "project", "install", "service",
     ] {
         assert!(help.ok().contains(name), "{name}");
         run(&db, &[name, "--help"]).ok();

@@ -105,6 +105,9 @@ fn the_list_of_families_changes_on_purpose_alone() {
     histogram agent_memory_search_duration_seconds{mode} How long searches took, those of context bundles among them.
     histogram agent_memory_search_results{mode} How many memories searches found.
     gauge agent_memory_sessions{} Sessions stored now.
+    gauge agent_memory_spool_bytes{} Octets that hooks could not store and that wait to be; 0 if all is stored.
+    counter agent_memory_spool_dropped_total{} What waited in a spool and could not be read or was refused.
+    counter agent_memory_spool_replayed_total{} Events and handoffs that waited in a spool, since the file could not be written, and were stored.
     counter agent_memory_sqlite_busy_retries_total{} How often a lock of the file was held by somebody else and tried again.
     counter agent_memory_sqlite_busy_wait_seconds_total{} How long was slept before a lock of the file was tried again.
     gauge agent_memory_sqlite_cache_bytes{role} Octets of the connections' caches.

@@ -13,7 +13,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "clock", "config", "domain", "fault", "mcp", "metrics", "service", "store",
+            "app", "client", "clock", "config", "domain", "fault", "mcp", "metrics", "service",
+            "store",
         ],
     ),
     (
@@ -27,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["domain", "exec", "mcp", "metrics", "service", "store"],
     ),
     ("mcp", &["domain", "exec", "metrics", "service", "store"]),
+    ("client", &["domain", "service", "store"]),
     ("jobs", &["service", "store"]),
     ("exec", &["fault", "service"]),
     ("service", &["clock", "domain", "store"]),

@@ -27,6 +27,22 @@ pub(super) enum Patience {
     Long,
     /// [`TRUNCATE_WAIT`]: whoever does it tries again soon.
     Short,
+    /// [`BRIEF_WAIT`]: whoever waits is waited for by a person.
+    Brief,
+}
+
+/// For a hook of a coding agent, whose shortest budget is a second and a half.
+const BRIEF_WAIT: Duration = Duration::from_millis(400);
+
+impl Patience {
+    /// Of a connection whose writes may wait so long.
+    pub(super) fn of(write_wait: Duration) -> Self {
+        if write_wait <= BRIEF_WAIT {
+            Self::Brief
+        } else {
+            Self::Long
+        }
+    }
 }
 
 /// Makes the connection wait for locks.
@@ -34,6 +50,7 @@ pub(super) fn wait_for_locks(connection: &Connection, patience: Patience) -> rus
     connection.busy_handler(Some(match patience {
         Patience::Long => long,
         Patience::Short => short,
+        Patience::Brief => brief,
     }))
 }
 
@@ -49,6 +66,10 @@ fn long(tries: i32) -> bool {
 
 fn short(tries: i32) -> bool {
     sleep(tries, TRUNCATE_WAIT)
+}
+
+fn brief(tries: i32) -> bool {
+    sleep(tries, BRIEF_WAIT)
 }
 
 /// Sleeps before the next try; false if the time is up.
@@ -87,7 +108,12 @@ mod tests {
 
     #[test]
     fn the_steps_add_up_to_the_whole_time_and_no_more() {
-        for most in [TRUNCATE_WAIT, BUSY_WAIT, Duration::from_millis(3)] {
+        for most in [
+            TRUNCATE_WAIT,
+            BUSY_WAIT,
+            BRIEF_WAIT,
+            Duration::from_millis(3),
+        ] {
             let steps: Vec<_> = (0..1_000).map_while(|tries| step(tries, most)).collect();
             assert_eq!(steps.iter().sum::<Duration>(), most);
             assert!(step(1_000, most).is_none());

@@ -167,6 +167,8 @@ fn walk_sql(stage: Stage) -> String {
     let (columns, table, key) = columns(stage);
     let visible = match stage {
         Stage::Sessions => " and s.forgotten_at is null",
+        // What stands for another is among the aliases of that one.
+        Stage::Projects => " and p.stands_for is null",
         _ => "",
     };
     format!(

@@ -236,7 +236,7 @@ pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, Open
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
         keep_statements(&connection)?;
-        wait_for_locks(&connection, Patience::Long)?;
+        wait_for_locks(&connection, Patience::of(options.write_wait))?;
         let synchronous = match options.durability {
             Durability::Full => "full",
             Durability::Normal => "normal",

@@ -172,6 +172,10 @@ fn slice_session(
             }
         }
     }
+    unit.execute(
+        "update transcript set session_no = null, digest = '' where session_no = ?1",
+        [session_no],
+    )?;
     let gone = unit.find(
         "delete from session where session_no = ?1 returning project_no, with_whom",
         [session_no],
@@ -217,6 +221,7 @@ fn slice_tenant(unit: &mut Unit<'_>, tenant_no: i64, begun: Instant) -> Result<S
         "delete from summary where tenant_no = ?1",
         "delete from tenant_stat where tenant_no = ?1",
         "delete from project where tenant_no = ?1",
+        "delete from transcript where tenant_no = ?1",
     ] {
         unit.execute(sql, [tenant_no])?;
     }

@@ -17,7 +17,7 @@ use crate::domain::{AuditAction, Name, Sensitivity, TenantId, Timestamp};
 use crate::store::measure::Op;
 use crate::store::sqlite::session::{self, Delta, Mention};
 use crate::store::sqlite::unit::Unit;
-use crate::store::sqlite::{event, export};
+use crate::store::sqlite::{event, export, project};
 use crate::store::{Pending, StoreError};
 
 mod conclusion;
@@ -155,7 +155,7 @@ fn import(
 ) -> Result<(), StoreError> {
     let kind = kind(&line.row);
     let verdict = match &line.row {
-        ImportRow::Project(row) => project(unit, place, row)?,
+        ImportRow::Project(row) => one_project(unit, place, row)?,
         ImportRow::Session(row) => one_session(unit, place, row)?,
         ImportRow::Event(pair) => one_event(unit, place, &pair.0, &pair.1)?,
         ImportRow::Handoff(pair) => one_handoff(unit, place, &pair.0, &pair.1)?,
@@ -185,12 +185,16 @@ fn import(
     Ok(())
 }
 
-fn project(
+fn one_project(
     unit: &mut Unit<'_>,
     place: &Place<'_>,
     row: &ProjectRow,
 ) -> Result<Verdict, StoreError> {
     let name = Name::stored(row.project_id.clone());
+    if project::is_alias(unit.connection, place.tenant_no, &name)? {
+        // Here it means another project, and so do the rows that name it.
+        return Ok(Verdict::Unchanged);
+    }
     if session::project_no(unit.connection, place.tenant_no, &name)?.is_some() {
         let stored =
             || export::project_by_id(unit.connection, place.tenant, place.tenant_no, &name);
@@ -210,6 +214,10 @@ fn project(
             ":created_at": row.created_at.millis(), ":project_no": project_no,
         },
     )?;
+    for alias in &row.aliases {
+        let alias = Name::stored(alias.clone());
+        project::claim(unit, place.tenant_no, project_no, &alias, place.now)?;
+    }
     unit.effects.tenant(place.tenant_no, 0, 0);
     Ok(STORED)
 }

@@ -39,11 +39,12 @@ fn steps() -> Vec<M<'static>> {
         ),
         M::up(include_str!("migrations/0005_passage.sql")),
         M::up(include_str!("migrations/0006_access.sql")),
+        M::up(include_str!("migrations/0007_projects.sql")),
     ]
 }
 
 /// How many steps there are.
-const SCHEMA_VERSION: i64 = 6;
+const SCHEMA_VERSION: i64 = 7;
 
 /// The schema of this version.
 pub(super) fn schema_version() -> i64 {

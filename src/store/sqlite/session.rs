@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::page::{List, Page, Paged, Position, Rows};
-use crate::domain::session::{NewSession, Project, Session, SessionCounts};
+use crate::domain::session::{NewSession, Session, SessionCounts};
 use crate::domain::wake_up::Summary;
 use crate::domain::{AuditAction, Name, Sensitivity, Stat, TenantId, Timestamp};
 use crate::store::measure::Op;
@@ -61,7 +61,7 @@ pub(super) fn project_or_new(
     Ok(unit.connection.last_insert_rowid())
 }
 
-/// The number of a project.
+/// The number of the project that an id means.
 pub(super) fn project_no(
     connection: &Connection,
     tenant_no: i64,
@@ -69,7 +69,7 @@ pub(super) fn project_no(
 ) -> rusqlite::Result<Option<i64>> {
     find(
         connection,
-        "select project_no from project where tenant_no = ?1 and project_id = ?2",
+        "select coalesce(stands_for, project_no) from project where tenant_no = ?1 and project_id = ?2",
         (tenant_no, project.as_str()),
         |row| row.get(0),
     )
@@ -408,54 +408,6 @@ impl super::Sqlite {
             )?;
             let mut rows = statement.query([tenant_no])?;
             Ok(read_stats(&mut rows)?)
-        })
-    }
-
-    pub(in crate::store) fn projects(
-        &self,
-        wait: Wait,
-        tenant: &TenantId,
-        page: &Page,
-    ) -> Result<Paged<Project>, StoreError> {
-        self.read(Op::SessionRead, wait, |connection| {
-            let Some(tenant_no) = tenant_no(connection, tenant)? else {
-                return Ok(empty());
-            };
-            let columns = "select project_no, project_id, name, aliases, created_at from project";
-            let sql = paged_sql(
-                columns,
-                "tenant_no = :tenant_no",
-                "created_at",
-                "project_no",
-                page,
-            );
-            let rows = connection
-                .prepare_cached(&sql)?
-                .query_map(page_params(tenant_no, page).as_slice(), |row| {
-                    let project = Project {
-                        project_id: Name::stored(row.get(1)?),
-                        tenant_id: tenant.clone(),
-                        name: row.get(2)?,
-                        aliases: serde_json::from_str(&row.get::<_, String>(3)?)
-                            .unwrap_or_default(),
-                    };
-                    Ok((
-                        Position {
-                            ts: Timestamp::from_millis(row.get(4)?),
-                            seq: row.get(0)?,
-                        },
-                        project,
-                    ))
-                })?
-                .collect::<Result<_, _>>()?;
-            Ok(Paged::from_rows(
-                List::Projects,
-                page,
-                Rows {
-                    items: rows,
-                    cut: false,
-                },
-            ))
         })
     }
 }

@@ -58,6 +58,7 @@ mod recall_rank;
 mod recall_reach;
 mod recall_time;
 mod redaction;
+mod redaction_set;
 mod reflection;
 mod series;
 mod session;

@@ -28,6 +28,7 @@ pub(super) fn run(
     let rows = [
         ("db", config.store.path.display().to_string()),
         ("listen", config.listen.to_string()),
+        ("redact", format!("{:?}", global.redact).to_lowercase()),
         ("workers", config.workers.to_string()),
         ("readers", config.store.readers.to_string()),
         (

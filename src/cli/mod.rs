@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{self, Global, ServeArgs};
-use crate::domain::{Caller, Invalid};
+use crate::domain::{Caller, Invalid, redact};
 use crate::service::{Error, ImportCause, Limits, Services};
 use crate::store::{OpenError, Role};
 
@@ -31,6 +31,7 @@ mod migrate;
 mod note;
 mod recall;
 mod record;
+mod rescan;
 mod serve;
 mod show;
 mod status;
@@ -76,6 +77,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Store what an export wrote; the same again changes nothing
     Import(import::ImportArgs),
+    /// Look through what is stored for secrets that today's rules know, and replace them
+    Rescan(rescan::RescanArgs),
     /// Say what the file holds
     Status,
     /// Check the file, or explain the metrics of a running server
@@ -115,6 +118,7 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).context("the arguments cannot be read")?;
     let global = &cli.global;
+    redact::switch(global.redact == config::RedactArg::On);
     match cli.command {
         None => serve::run(global, &cli.serve),
         Some(Command::Serve(args)) => serve::run(global, &args),
@@ -130,6 +134,7 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::Forget(args)) => forget::run(global, &args, out),
         Some(Command::Export(args)) => export::run(global, &args, out),
         Some(Command::Import(args)) => import::run(global, &args, out),
+        Some(Command::Rescan(args)) => rescan::run(global, &args, out),
         Some(Command::Status) => status::run(global, out),
         Some(Command::Doctor(args)) => doctor::run(global, &args, out),
         Some(Command::Migrate) => migrate::run(global, out),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::cli::{Session, print_json};
 use crate::config::{self, Global};
-use crate::domain::Stat;
+use crate::domain::{Stat, redact};
 use crate::store::FileFacts;
 
 pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -31,10 +31,15 @@ pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
             .collect();
         return print_json(
             out,
-            &serde_json::json!({ "path": path, "file": facts, "stats": stats }),
+            &serde_json::json!({ "path": path, "file": facts, "stats": stats, "redaction": redaction() }),
         );
     }
     print_text(&path, &facts, &stats, out)
+}
+
+/// Of this command; a running server has its own setting, which its metrics say.
+fn redaction() -> &'static str {
+    if redact::is_on() { "on" } else { "off" }
 }
 
 fn print_text(
@@ -95,8 +100,9 @@ fn print_text(
     )?;
     writeln!(
         out,
-        "redacted  {} secrets",
-        sum(|stat| matches!(stat, Stat::Redactions(_)))
+        "redacted  {} secrets; redaction is {}",
+        sum(|stat| matches!(stat, Stat::Redactions(_))),
+        redaction()
     )?;
     if facts.open_jobs > 0 {
         writeln!(

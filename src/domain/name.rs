@@ -45,6 +45,11 @@ impl TenantId {
         Ok(Self(text.to_owned()))
     }
 
+    /// A name that the store already holds.
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,12 +1,20 @@
 //! Secrets leave a text before it is stored.
 //!
-//! Known shapes of keys become `[REDACTED:<kind>]`; what stands between `<private>` and `</private>` is dropped. A new
-//! kind is one variant of [`SecretKind`] and one row of the table in `redact/shape.rs`.
+//! A secret becomes `[REDACTED:<kind>]`; what stands between `<private>` and `</private>` is dropped. There are three ways
+//! to tell one: by its own shape (`redact/shape.rs`), by the name before it (`redact/named.rs`), and by where it stands
+//! (`redact/context.rs`). One pass of an automaton over a text finds the words that make a rule look; a rule looks a
+//! bounded way. A new provider is one row of a table. Nothing is guessed by entropy alone: hashes, ids and lock files are
+//! what an agent's memory is full of. `tests/redaction` has the labelled set that this is measured by.
+//!
+//! It is on unless the operator switches it off for the whole process (`--redact off`), and says so where he looks: in
+//! `status`, in the log, in a metric.
 //!
 //! **Invariant:** nothing but a secret's own bytes changes, redacting twice is redacting once, and no part of a secret is
 //! in what this module returns beside the text: it counts, it never quotes.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::borrow::Cow;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
@@ -36,8 +44,25 @@ impl Redaction<'_> {
     }
 }
 
+/// Whether secrets are looked for. One for the process: every way in, whatever thread it comes by, has the same.
+static ON: AtomicBool = AtomicBool::new(true);
+
+/// Switches redaction on or off, once, before anything is stored.
+pub fn switch(on: bool) {
+    ON.store(on, Ordering::Relaxed);
+}
+
+/// Whether secrets are taken out.
+pub fn is_on() -> bool {
+    ON.load(Ordering::Relaxed)
+}
+
 /// Replaces the secrets of a text and drops what is private.
 pub fn redact(text: &str) -> Redaction<'_> {
+    if !is_on() {
+        let (text, found) = (Cow::Borrowed(text), Vec::new());
+        return Redaction { text, found };
+    }
     let (public, private) = without_private(text);
     let (redacted, mut counts) = without_secrets(&public);
     count(&mut counts, SecretKind::PrivatePassage, private);

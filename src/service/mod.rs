@@ -27,6 +27,7 @@ mod note;
 mod operate;
 mod recall;
 mod reflection;
+mod rescan;
 mod session;
 mod wake_up;
 
@@ -36,6 +37,7 @@ pub use export::Export;
 pub use forget::Bell;
 pub use import::{Import, ImportCause, ImportFailure, ImportReport, stopped};
 pub use operate::Readiness;
+pub use rescan::{Finding, LISTED_FINDINGS, Rescan, RescanReport};
 
 /// Why a call was not answered, in the words every front end translates.
 #[derive(Debug, thiserror::Error)]

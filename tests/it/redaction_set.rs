@@ -115,7 +115,7 @@ fn takes_out_the_secrets_of_the_labelled_set_and_nothing_else() {
         });
     assert!(secrets.len() >= 200 && kinds.len() >= 20 && ordinary.len() >= 1000);
     for (kind, (gone, all)) in &kinds {
-        println!("{kind:18} {gone:3} of {all:3}");
+        eprintln!("{kind:18} {gone:3} of {all:3}");
     }
     for part in [false, true] {
         let name = if part { "held out" } else { "looked at" };
@@ -134,14 +134,14 @@ fn takes_out_the_secrets_of_the_labelled_set_and_nothing_else() {
             .collect();
         let recall = 1.0 - missed.len() as f64 / here.len() as f64;
         let wrong = hit.len() as f64 / lines.len() as f64;
-        println!(
+        eprintln!(
             "{name}: recall {recall:.4} of {}, false positives {wrong:.4} of {}",
             here.len(),
             lines.len()
         );
         if std::env::var_os("REDACTION_SHOW").is_some() && !part {
             missed.iter().for_each(|secret| {
-                println!(
+                eprintln!(
                     "MISSED {} {:?} -> {:?}",
                     secret.kind,
                     secret.text(),
@@ -149,7 +149,7 @@ fn takes_out_the_secrets_of_the_labelled_set_and_nothing_else() {
                 )
             });
             hit.iter()
-                .for_each(|line| println!("HIT {line:?} -> {:?}", redact(line).text));
+                .for_each(|line| eprintln!("HIT {line:?} -> {:?}", redact(line).text));
         }
         assert!(recall >= LEAST_RECALL, "{name}: recall is {recall}");
         assert!(

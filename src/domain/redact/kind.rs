@@ -23,7 +23,7 @@ macro_rules! secret_kinds {
 secret_kinds! {
     /// `sk-ant-…`
     AnthropicKey = "anthropic_key",
-    /// `sk-…`, `sk-proj-…`, and OpenRouter's `sk-or-…`
+    /// `sk-…`, `sk-proj-…`, and `sk-or-…` of `OpenRouter`
     OpenAiKey = "openai_key",
     /// `AIza…`, `GOCSPX-…`, `ya29.…`, `1//0…`
     GoogleKey = "google_key",

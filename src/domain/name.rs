@@ -129,6 +129,7 @@ impl JsonSchema for Name {
             "type": "string",
             "minLength": 1,
             "maxLength": MAX_NAME_BYTES,
+            "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$",
         })
     }
 }

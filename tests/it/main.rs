@@ -28,8 +28,10 @@ mod process;
 use contract::watched;
 
 // The interface.
+mod any_input;
 mod bad_input;
 mod batch;
+mod browser;
 mod cli;
 mod context;
 mod decision;
@@ -40,6 +42,7 @@ mod gating;
 mod guard;
 mod handoff;
 mod health;
+mod hostile;
 mod idempotency;
 mod import;
 mod isolation;

@@ -1,7 +1,7 @@
 //! What one route takes and answers, in a few words.
 //!
 //! `get(path, id, summary)` and its like describe a route of the API: it is asked in a tenant and a channel, and may be
-//! refused with 403, 408, 422, 500 or 503. What else it takes adds what else it may be refused with: a body 400, 413
+//! refused with 403, 408, 422, 431, 500 or 503. What else it takes adds what else it may be refused with: a body 400, 413
 //! and 415, an id in the path 404, an `Idempotency-Key` (or an id of the client's own) 409. [`Operation::fails`] adds
 //! what is left.
 //!
@@ -226,7 +226,7 @@ impl Operation {
             idempotent: false,
             body: Vec::new(),
             answers: Vec::new(),
-            failures: vec![403, 408, 422, 500, 503],
+            failures: vec![403, 408, 422, 431, 500, 503],
         }
     }
 
@@ -239,7 +239,7 @@ impl Operation {
     pub(in crate::http) fn open(self) -> Self {
         Self {
             scoped: false,
-            failures: vec![403],
+            failures: vec![403, 431],
             ..self
         }
     }

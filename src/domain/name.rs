@@ -129,7 +129,7 @@ impl JsonSchema for Name {
             "type": "string",
             "minLength": 1,
             "maxLength": MAX_NAME_BYTES,
-            "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$",
+            "pattern": r"^[^\u0001-\u001f\u007f-\u009f]*[^\s\u0001-\u001f\u007f-\u009f][^\u0001-\u001f\u007f-\u009f]*$",
         })
     }
 }

@@ -26,7 +26,7 @@ fn draw<T: std::fmt::Debug + Clone>(
     mut attempt: impl FnMut(&T),
 ) -> u64 {
     let number = |name: &str, otherwise: u64| {
-        std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
+        std::env::var_os(name).map_or(otherwise, |text| text.to_str().unwrap().parse().unwrap())
     };
     let seed = number("FUZZ_SEED", std::process::id().into());
     let mut bytes = [0; 32];

@@ -39,6 +39,25 @@ pub struct Global {
         default_value = "default"
     )]
     pub tenant: String,
+    /// Whether secrets are taken out of what is stored; `off` also keeps what stands in <private>
+    #[arg(
+        long,
+        global = true,
+        env = "AGENT_MEMORY_REDACT",
+        value_name = "on|off",
+        default_value = "on",
+        hide_possible_values = true
+    )]
+    pub redact: RedactArg,
+}
+
+/// Whether secrets are taken out of what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RedactArg {
+    /// They are.
+    On,
+    /// They are not; what stands in `<private>` is kept as well.
+    Off,
 }
 
 /// Flags of `serve`.

@@ -30,6 +30,7 @@ CONSTANT = {
     "agent_memory_db_pool_max_connections": "a setting",
     "agent_memory_filesystem_size_bytes": "the size of the disk",
     "agent_memory_memory_limit_bytes": "a setting of the machine",
+    "agent_memory_redaction_enabled": "a setting",
     "agent_memory_sqlite_page_size_bytes": "part of the file's format",
     "agent_memory_write_queue_capacity": "compiled in",
     "process_max_fds": "a setting of the machine",

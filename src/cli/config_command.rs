@@ -18,7 +18,7 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let config = Config::new(global, args)?;
-    let rows: Vec<_> = served(&config)
+    let rows: Vec<_> = served(global, &config)
         .into_iter()
         .chain(asked(&config.access))
         .collect();
@@ -51,7 +51,7 @@ fn source(matches: &ArgMatches, name: &str) -> &'static str {
 type Row = (&'static str, String);
 
 /// What is served, and how.
-fn served(config: &Config) -> Vec<Row> {
+fn served(global: &Global, config: &Config) -> Vec<Row> {
     let log_file = config.log.file.as_ref();
     let log_file = log_file.map_or("(standard error)".to_owned(), |file| {
         file.display().to_string()
@@ -59,6 +59,7 @@ fn served(config: &Config) -> Vec<Row> {
     vec![
         ("db", config.store.path.display().to_string()),
         ("listen", config.listen.to_string()),
+        ("redact", format!("{:?}", global.redact).to_lowercase()),
         ("workers", config.workers.to_string()),
         ("readers", config.store.readers.to_string()),
         (

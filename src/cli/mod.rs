@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{self, Global, ServeArgs};
-use crate::domain::{Caller, Invalid};
+use crate::domain::{Caller, Invalid, redact};
 use crate::service::{Error, ImportCause, Limits, Services};
 use crate::store::{OpenError, Options, Role};
 
@@ -38,6 +38,7 @@ mod note;
 mod project;
 mod recall;
 mod record;
+mod rescan;
 mod serve;
 mod service;
 mod show;
@@ -86,6 +87,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Speak the Model Context Protocol on standard input and output, as clients start it
     Mcp(mcp::McpArgs),
+    /// Look through what is stored for secrets that today's rules know, and replace them
+    Rescan(rescan::RescanArgs),
     /// Say what the file holds
     Status,
     /// Check the file, or explain the metrics of a running server
@@ -143,6 +146,7 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).context("the arguments cannot be read")?;
     let global = &cli.global;
+    redact::switch(global.redact == config::RedactArg::On);
     match cli.command {
         None => serve::run(global, &cli.serve),
         Some(Command::Serve(args)) => serve::run(global, &args),
@@ -163,6 +167,7 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::Export(args)) => export::run(global, &args, out),
         Some(Command::Import(args)) => import::run(global, &args, out),
         Some(Command::Mcp(args)) => mcp::run(global, &args, &mut io::stdin().lock(), out),
+        Some(Command::Rescan(args)) => rescan::run(global, &args, out),
         Some(Command::Status) => status::run(global, out),
         Some(Command::Doctor(args)) => doctor::run(global, &args, out),
         Some(Command::Key(args)) => key::run(global, &args, out),

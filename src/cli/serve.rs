@@ -14,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, Global, Log, LogFormat, ServeArgs};
+use crate::domain::redact;
 use crate::fault;
 use crate::metrics::Lines;
 
@@ -21,6 +22,9 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::new(global, args)?;
     start_log(&config.log)?;
     fault::listen(&args.fault).context("the socket for faults cannot be made")?;
+    if !redact::is_on() {
+        tracing::warn!("redaction is off: secrets are stored as they come");
+    }
     let file = config.store.path.display().to_string();
     let scheme = config.access.tls.as_ref().map_or("http", |_| "https");
     let ready = |address| tracing::info!(%address, file, "listening on {scheme}://{address}, memory in {file}");

@@ -13,7 +13,7 @@ use crate::client::spool::{Spool, Waiting};
 use crate::client::switch;
 use crate::clock::Clock;
 use crate::config::{self, Global};
-use crate::domain::Stat;
+use crate::domain::{Stat, redact};
 use crate::store::FileFacts;
 
 pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -45,7 +45,7 @@ pub(super) fn run(global: &Global, out: &mut dyn Write) -> anyhow::Result<()> {
             .collect();
         return print_json(
             out,
-            &serde_json::json!({ "path": path, "file": facts, "stats": stats, "hooks": hooks }),
+            &serde_json::json!({ "path": path, "file": facts, "stats": stats, "hooks": hooks, "redaction": redaction() }),
         );
     }
     print_text(&path, &facts, &stats, out)?;
@@ -81,6 +81,11 @@ impl Hooks {
         }
         Ok(())
     }
+}
+
+/// Of this command; a running server has its own setting, which its metrics say.
+fn redaction() -> &'static str {
+    if redact::is_on() { "on" } else { "off" }
 }
 
 fn print_text(
@@ -141,8 +146,9 @@ fn print_text(
     )?;
     writeln!(
         out,
-        "redacted  {} secrets",
-        sum(|stat| matches!(stat, Stat::Redactions(_)))
+        "redacted  {} secrets; redaction is {}",
+        sum(|stat| matches!(stat, Stat::Redactions(_))),
+        redaction()
     )?;
     if facts.open_jobs > 0 {
         writeln!(

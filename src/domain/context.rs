@@ -51,13 +51,13 @@ pub struct ContextDraft {
     #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// The session at hand.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub session_id: Option<String>,
     /// The agent that asks; noted in the provenance.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub agent_id: Option<String>,
     /// Only this project, and what has none.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub project_id: Option<String>,
     /// Where the bundle will be heard.
     pub channel: Option<Channel>,

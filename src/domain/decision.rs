@@ -34,7 +34,7 @@ pub struct DecisionDraft {
     pub tenant_id: Option<String>,
     /// The project, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub project_id: Option<String>,
     /// When it was made; now, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,27 +43,27 @@ pub struct DecisionDraft {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<DecisionScope>,
     /// What was decided.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), regex(pattern = r"\S"))]
     pub decision: String,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = MAX_ITEMS))]
+    #[schemars(length(max = MAX_ITEMS), inner(length(min = 1), regex(pattern = r"\S")))]
     pub rationale: Option<Vec<String>>,
     /// Within which bounds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = MAX_ITEMS))]
+    #[schemars(length(max = MAX_ITEMS), inner(length(min = 1), regex(pattern = r"\S")))]
     pub constraints: Option<Vec<String>>,
     /// Instead of what.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = MAX_ITEMS))]
+    #[schemars(length(max = MAX_ITEMS), inner(length(min = 1), regex(pattern = r"\S")))]
     pub alternatives: Option<Vec<String>>,
     /// With which effects.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = MAX_ITEMS))]
+    #[schemars(length(max = MAX_ITEMS), inner(length(min = 1), regex(pattern = r"\S")))]
     pub consequences: Option<Vec<String>>,
     /// Ids, paths or addresses it refers to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = MAX_REFS))]
+    #[schemars(length(max = MAX_REFS), inner(length(min = 1), regex(pattern = r"\S")))]
     pub refs: Option<Vec<String>>,
 }
 

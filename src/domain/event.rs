@@ -30,7 +30,7 @@ pub struct Actor {
     #[serde(rename = "type")]
     pub actor_type: ActorType,
     /// Its name.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "crate::domain::Name")]
     pub id: String,
 }
 
@@ -48,10 +48,10 @@ pub struct EventDraft {
     pub tenant_id: Option<String>,
     /// The project, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub project_id: Option<String>,
     /// The client's name of the session.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "crate::domain::Name")]
     pub session_id: String,
     /// When it happened; now, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,13 +68,13 @@ pub struct EventDraft {
     pub sensitivity: Option<Sensitivity>,
     /// Words to find it by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = content::MAX_TAGS))]
+    #[schemars(length(max = content::MAX_TAGS), inner(length(min = 1), regex(pattern = r"\S")))]
     pub tags: Option<Vec<String>>,
     /// What happened, as the client likes it.
     pub content: Content,
     /// Ids, paths or addresses it refers to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = content::MAX_REFS))]
+    #[schemars(length(max = content::MAX_REFS), inner(length(min = 1), regex(pattern = r"\S")))]
     pub refs: Option<Vec<String>>,
 }
 

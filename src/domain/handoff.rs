@@ -78,6 +78,7 @@ impl Fields {
 /// A handoff as a client writes it; one of its texts has to say something, and each has 64 KiB at most.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = says_something)]
 pub struct HandoffDraft {
     /// The client's own id, which makes the write idempotent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,13 +90,13 @@ pub struct HandoffDraft {
     pub tenant_id: Option<String>,
     /// The project, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub project_id: Option<String>,
     /// The client's name of the session.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "crate::domain::Name")]
     pub session_id: String,
     /// With whom the session was.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "crate::domain::Name")]
     pub with_whom: String,
     /// What happened.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,7 +122,7 @@ pub struct HandoffDraft {
     pub significance: Option<f64>,
     /// Words to find it by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = MAX_TAGS))]
+    #[schemars(length(max = MAX_TAGS), inner(length(min = 1), regex(pattern = r"\S")))]
     pub tags: Option<Vec<String>>,
     /// How carefully to handle it; `none` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -345,6 +346,21 @@ pub struct IdentityThread {
     pub total_statements: i64,
     /// The newest of them, oldest first.
     pub identity_thread: Vec<IdentityStatement>,
+}
+
+/// Says in the description that one of the texts is there.
+fn says_something(schema: &mut schemars::Schema) {
+    let texts = [
+        "experienced",
+        "noticed",
+        "learned",
+        "story",
+        "becoming",
+        "remember",
+    ];
+    let one = |name: &&str| serde_json::json!({"required": [name], "properties": {*name: {"type": "string", "pattern": r"\S"}}});
+    let any: Vec<_> = texts.iter().map(one).collect();
+    schema.insert("anyOf".to_owned(), any.into());
 }
 
 #[cfg(test)]

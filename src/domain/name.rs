@@ -45,6 +45,11 @@ impl TenantId {
         Ok(Self(text.to_owned()))
     }
 
+    /// A name that the store already holds.
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -124,6 +129,7 @@ impl JsonSchema for Name {
             "type": "string",
             "minLength": 1,
             "maxLength": MAX_NAME_BYTES,
+            "pattern": r"^[^\u0001-\u001f\u007f-\u009f]*[^\s\u0001-\u001f\u007f-\u009f][^\u0001-\u001f\u007f-\u009f]*$",
         })
     }
 }

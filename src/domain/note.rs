@@ -34,18 +34,18 @@ pub struct NoteDraft {
     pub tenant_id: Option<String>,
     /// The project, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub project_id: Option<String>,
     /// A heading.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// What is known.
     #[serde(alias = "text")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), regex(pattern = r"\S"))]
     pub content: String,
     /// With whom it was learned.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub with_whom: Option<String>,
     /// The handoffs it comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ pub struct NoteDraft {
     pub source_handoffs: Option<Vec<String>>,
     /// Words to find it by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = MAX_TAGS))]
+    #[schemars(length(max = MAX_TAGS), inner(length(min = 1), regex(pattern = r"\S")))]
     pub tags: Option<Vec<String>>,
     /// How sure it is, 0 to 1; 0.7 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,11 +79,11 @@ pub struct NotePatch {
     pub title: Option<Option<String>>,
     /// What is known.
     #[serde(default, alias = "text", deserialize_with = "not_null")]
-    #[schemars(with = "String", length(min = 1))]
+    #[schemars(with = "String", length(min = 1), regex(pattern = r"\S"))]
     pub content: Option<String>,
     /// With whom it was learned.
     #[serde(default, deserialize_with = "given")]
-    #[schemars(with = "Option<String>", length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub with_whom: Option<Option<String>>,
     /// The handoffs it comes from.
     #[serde(default, deserialize_with = "not_null")]

@@ -64,15 +64,15 @@ pub struct RecallDraft {
     #[schemars(length(max = EntityType::ALL.len()))]
     pub types: Option<Vec<EntityType>>,
     /// Only this project, and what has none.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub project_id: Option<String>,
     /// Only this session.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub session_id: Option<String>,
     /// Where the answer will be heard.
     pub channel: Option<Channel>,
     /// Only what has all of these tags.
-    #[schemars(length(max = content::MAX_TAGS))]
+    #[schemars(length(max = content::MAX_TAGS), inner(length(min = 1), regex(pattern = r"\S")))]
     pub tags: Option<Vec<String>>,
     /// Not before.
     pub since: Option<Timestamp>,

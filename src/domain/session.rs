@@ -14,16 +14,16 @@ use crate::domain::{Invalid, JobId, JobType, Name, TenantId, Timestamp};
 #[serde(deny_unknown_fields)]
 pub struct SessionDraft {
     /// The client's name of the session.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "crate::domain::Name")]
     pub session_id: String,
     /// The tenant; it has to agree with the caller's.
     #[schemars(with = "Option<TenantId>")]
     pub tenant_id: Option<String>,
     /// The project, if any.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub project_id: Option<String>,
     /// With whom, if known.
-    #[schemars(length(min = 1))]
+    #[schemars(with = "Option<crate::domain::Name>")]
     pub with_whom: Option<String>,
     /// When it started; now, if absent.
     pub started_at: Option<Timestamp>,

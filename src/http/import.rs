@@ -14,7 +14,7 @@ use crate::http::State;
 use crate::http::openapi::{Operation, Query, Tag, json, lines, post};
 use crate::http::pace::Pace;
 use crate::http::problem::Problem;
-use crate::http::request::{Ask, Media, drain, media, next};
+use crate::http::request::{Ask, Media, drain, media, next, plain};
 use crate::service::{Error, Import, ImportCause, ImportReport, stopped};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -49,6 +49,7 @@ async fn import(
     body: Payload,
 ) -> Result<HttpResponse, Problem> {
     ask.only(TAKES)?;
+    plain(&request)?;
     // A body that says nothing of its type is taken for what it should be.
     if request.headers().contains_key(CONTENT_TYPE) && media(&request)? != Media::Lines {
         return Err(Problem::Media("application/x-ndjson"));

@@ -167,6 +167,12 @@ pub(super) const FAILURES: &[Failure] = &[
         codes: &["rate_limited"],
     },
     Failure {
+        status: 431,
+        name: "HeadTooLarge",
+        says: "The request's line and headers are over 128 KiB.",
+        codes: &["refused"],
+    },
+    Failure {
         status: 500,
         name: "Internal",
         says: "A fault of the server's; its log has it under the request's id.",

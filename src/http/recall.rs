@@ -33,12 +33,12 @@ const QUESTION: Query = Query::new(
 .required();
 const TYPES: Query = Query::new("types", "Only these types of memory.", |schemas| {
     let words = schemas.subschema_for::<EntityType>();
-    json_schema!({"type": "array", "items": words})
+    json_schema!({"type": "array", "items": words, "maxItems": EntityType::ALL.len()})
 });
 const TAGS: Query = Query::new(
     "tags",
     "Only what has all of these tags.",
-    |_| json_schema!({"type": "array", "items": {"type": "string"}, "maxItems": MAX_TAGS}),
+    |_| json_schema!({"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": MAX_TAGS}),
 );
 const HITS: Query = Query::new(
     "limit",

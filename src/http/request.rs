@@ -6,7 +6,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use actix_web::web::{self, Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
@@ -208,7 +208,7 @@ impl FromRequest for Raw {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let state = request.app_data::<Data<State>>().cloned();
-        let media = media(request);
+        let media = plain(request).and_then(|()| media(request));
         let announced = request
             .headers()
             .get(CONTENT_LENGTH)
@@ -225,6 +225,16 @@ impl FromRequest for Raw {
                 _room: room,
             })
         })
+    }
+}
+
+/// Refuses a compressed body: the limits are of what is sent, and nothing here inflates.
+pub(super) fn plain(request: &HttpRequest) -> Result<(), Problem> {
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if request.headers().get_all(CONTENT_ENCODING).all(plain) {
+        Ok(())
+    } else {
+        Err(Problem::Media("a body without a content-encoding"))
     }
 }
 

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 
-use crate::domain::{Stat, Timestamp, Tool};
+use crate::domain::{Stat, Timestamp, Tool, redact};
 use crate::metrics::connections::Connections;
 use crate::metrics::encode::{Body, Kind};
 use crate::metrics::http::{Http, Requests};
@@ -271,6 +271,12 @@ impl Frozen<'_> {
             Kind::Gauge,
             "Time since the start.",
             self.uptime.as_secs_f64(),
+        );
+        body.one(
+            "agent_memory_redaction_enabled",
+            Kind::Gauge,
+            "1 if this process takes secrets out of what it stores, 0 if it was told not to.",
+            redact::is_on(),
         );
         body.family(
             "agent_memory_build_info",

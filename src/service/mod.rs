@@ -29,6 +29,7 @@ mod note;
 mod operate;
 mod recall;
 mod reflection;
+mod rescan;
 mod session;
 mod transcript;
 mod wake_up;
@@ -40,6 +41,7 @@ pub use export::Export;
 pub use forget::Bell;
 pub use import::{Import, ImportCause, ImportFailure, ImportReport, stopped};
 pub use operate::Readiness;
+pub use rescan::{Finding, LISTED_FINDINGS, Rescan, RescanReport};
 pub use transcript::{Recording, Stretch};
 
 /// Why a call was not answered, in the words every front end translates.

@@ -6,10 +6,33 @@ use std::sync::Arc;
 
 use crate::domain::export::{ExportPage, Walk};
 use crate::domain::import::{How, ImportLine, SliceReport};
-use crate::domain::{Sensitivity, TenantId, Timestamp};
+use crate::domain::{Name, Sensitivity, TenantId, Timestamp};
 use crate::store::{Pending, Store, StoreError, Wait};
 
 impl Store {
+    /// The names of all tenants.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn tenants(&self, wait: Wait) -> Result<Vec<TenantId>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.tenants(wait)
+    }
+
+    /// Takes out the sessions and projects of these names that hold nothing any more; answers how many are left.
+    ///
+    /// # Errors
+    /// The queue is full; pending: the tenant is unknown.
+    pub fn drop_names(
+        &self,
+        tenant: &TenantId,
+        sessions: Vec<Name>,
+        projects: Vec<Name>,
+    ) -> Result<Pending<u64>, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.drop_names(tenant, sessions, projects)
+    }
+
     /// Where an export of a tenant begins and ends: at what is there now.
     ///
     /// # Errors

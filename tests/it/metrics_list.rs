@@ -99,6 +99,7 @@ fn the_list_of_families_changes_on_purpose_alone() {
     gauge agent_memory_principles{} Principles stored now.
     counter agent_memory_recalls_empty_total{} Searches ever answered with nothing.
     counter agent_memory_recalls_total{} Searches ever answered.
+    gauge agent_memory_redaction_enabled{} 1 if this process takes secrets out of what it stores, 0 if it was told not to.
     counter agent_memory_redactions_total{kind} Secrets ever taken out before storage.
     gauge agent_memory_reflections{} Reflections stored now.
     gauge agent_memory_sampler_last_run_timestamp_seconds{} When pages and file system were last looked at.

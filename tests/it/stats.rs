@@ -178,9 +178,20 @@ fn a_tenants_stats_are_exact() {
         "pypi_token": 0,
         "hugging_face_token": 0,
         "sendgrid_key": 0,
+        "docker_token": 0,
+        "digitalocean_token": 0,
+        "vault_token": 0,
+        "bot_token": 0,
+        "webhook": 0,
+        "service_token": 0,
+        "jwt": 0,
         "private_key": 0,
         "bearer_token": 0,
-        "basic_credentials": 0
+        "basic_credentials": 0,
+        "connection_password": 0,
+        "password": 0,
+        "api_key": 0,
+        "private_passage": 0
       }
     }
     "#);

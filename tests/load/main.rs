@@ -156,6 +156,7 @@ fn third_process(db: &Path) -> Services {
         db: Some(db.to_owned()),
         json: false,
         tenant: "default".to_owned(),
+        redact: agent_memory::config::RedactArg::On,
     };
     let options = store_options(&global, Role::Command).unwrap();
     agent_memory::app::open(

@@ -1,8 +1,8 @@
 //! What one route takes and answers, in a few words.
 //!
 //! `get(path, id, summary)` and its like describe a route of the API: it is asked in a tenant and a channel, and may be
-//! refused with 401, 403, 408, 422, 429, 500 or 503. What else it takes adds what else it may be refused with: a body 400, 413
-//! and 415, an id in the path 404, an `Idempotency-Key` (or an id of the client's own) 409. [`Operation::fails`] adds
+//! refused with 401, 403, 408, 422, 429, 431, 500 or 503. What else it takes adds what else it may be refused with: a body
+//! 400, 413 and 415, an id in the path 404, an `Idempotency-Key` (or an id of the client's own) 409. [`Operation::fails`] adds
 //! what is left.
 //!
 //! **Invariant:** describes and decides nothing: no handler reads it.
@@ -241,7 +241,7 @@ impl Operation {
             idempotent: false,
             body: Vec::new(),
             answers: Vec::new(),
-            failures: vec![401, 403, 408, 422, 429, 500, 503],
+            failures: vec![401, 403, 408, 422, 429, 431, 500, 503],
         }
     }
 
@@ -254,7 +254,7 @@ impl Operation {
     pub(in crate::http) fn open(self) -> Self {
         Self {
             scoped: false,
-            failures: vec![403],
+            failures: vec![403, 431],
             ..self
         }
     }

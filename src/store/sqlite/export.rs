@@ -46,6 +46,16 @@ struct Found {
 }
 
 impl super::Sqlite {
+    /// The names of all tenants, oldest first.
+    pub(in crate::store) fn tenants(&self, wait: Wait) -> Result<Vec<TenantId>, StoreError> {
+        self.read(Op::Export, wait, |connection| {
+            let sql = "select name from tenant where forgotten_at is null order by tenant_no";
+            let mut statement = connection.prepare_cached(sql)?;
+            let names = statement.query_map([], |row| row.get(0).map(TenantId::stored))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        })
+    }
+
     pub(in crate::store) fn begin_export(
         &self,
         wait: Wait,

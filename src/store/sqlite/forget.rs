@@ -97,6 +97,53 @@ impl super::Sqlite {
     }
 }
 
+impl super::Sqlite {
+    /// Takes out the sessions and projects of these names that hold nothing any more; answers how many are left.
+    pub(in crate::store) fn drop_names(
+        &self,
+        tenant: &TenantId,
+        sessions: Vec<Name>,
+        projects: Vec<Name>,
+    ) -> Result<Pending<u64>, StoreError> {
+        let tenant = tenant.clone();
+        self.write(Op::Forget, 64, move |unit| {
+            let tenant_no = unit.tenant(&tenant, "tenant")?;
+            let mut left = 0;
+            for name in &sessions {
+                let Some(session_no) = session_no(unit.connection, tenant_no, name)? else {
+                    continue;
+                };
+                let full = unit.find(
+                    "select 1 where exists (select 1 from event where tenant_no = ?1 and session_no = ?2)
+                         or exists (select 1 from handoff where tenant_no = ?1 and session_no = ?2)",
+                    (tenant_no, session_no),
+                    |_| Ok(()),
+                )?;
+                match full {
+                    Some(()) => left += 1,
+                    None => drop(slice_session(unit, tenant_no, session_no, Instant::now())?),
+                }
+            }
+            for name in &projects {
+                // Few names are ever dropped, so that a look at each table is no matter.
+                let gone = unit.execute(
+                    "delete from project where tenant_no = :tenant_no and project_id = :name
+                         and not exists (select 1 from event t where t.project_no = project.project_no)
+                         and not exists (select 1 from handoff t where t.project_no = project.project_no)
+                         and not exists (select 1 from decision t where t.project_no = project.project_no)
+                         and not exists (select 1 from note t where t.project_no = project.project_no)
+                         and not exists (select 1 from session t where t.project_no = project.project_no)",
+                    named_params! { ":tenant_no": tenant_no, ":name": name.as_str() },
+                )?;
+                left += u64::from(gone == 0);
+            }
+            unit.effects.tenant(tenant_no, 0, 0);
+            unit.effects.erased = true;
+            Ok(left)
+        })
+    }
+}
+
 fn open_job(
     unit: &Unit<'_>,
     job_type: JobType,

@@ -1,0 +1,268 @@
+//! Whatever comes in is answered: texts to search for, cursors, lines of a batch, exports, and texts to take secrets from.
+//!
+//! Each target draws inputs from pieces that its reader knows, mutilates them, and goes on for `FUZZ_SECONDS` (4, so that
+//! all are twenty; `scripts/test --full fuzz` gives each ten minutes). What failed is printed with the seed it came from
+//! (`FUZZ_SEED`).
+//!
+//! **Invariant:** an input may be refused, and may not be answered with a 5xx, end the process, or take long.
+
+use std::time::{Duration, Instant};
+
+use agent_memory::domain::redact::redact;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde_json::json;
+
+use crate::harness::{Answer, TestApp, encoded, event};
+use crate::import::{principle, reflection, sealed, whole};
+
+/// Longest that one input may take, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Draws inputs until the time is up, and answers how many there were.
+fn draw<T: std::fmt::Debug + Clone>(
+    strategy: &impl Strategy<Value = T>,
+    mut attempt: impl FnMut(&T),
+) -> u64 {
+    let number = |name: &str, otherwise: u64| {
+        std::env::var_os(name).map_or(otherwise, |text| text.to_str().unwrap().parse().unwrap())
+    };
+    let seed = number("FUZZ_SEED", std::process::id().into());
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let end = Instant::now() + Duration::from_secs(number("FUZZ_SECONDS", 4));
+    let mut count = 0;
+    while Instant::now() < end || count < 20 {
+        let input = strategy.new_tree(&mut runner).unwrap().current();
+        let begun = Instant::now();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| attempt(&input)));
+        let slow = begun.elapsed() > PATIENCE;
+        assert!(
+            outcome.is_ok() && !slow,
+            "input {count} of FUZZ_SEED={seed}: {:.2000}",
+            format!("{input:?}")
+        );
+        count += 1;
+    }
+    count
+}
+
+#[track_caller]
+fn answered(answer: &Answer) {
+    assert!(answer.status < 500, "{} {}", answer.status, answer.text());
+}
+
+/// Some of these texts one after the other, and then a few bytes of it changed, doubled or gone.
+fn mutilated(pieces: Vec<String>) -> impl Strategy<Value = Vec<u8>> {
+    let some = proptest::collection::vec(
+        prop_oneof![4 => proptest::sample::select(pieces), 1 => "\\PC{0,12}"],
+        0..12,
+    );
+    let harm =
+        proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..4);
+    (some, harm).prop_map(|(pieces, harm)| {
+        let mut bytes = pieces.concat().into_bytes();
+        for (at, byte, how) in harm {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 => drop(bytes.remove(at)),
+                2 => bytes.insert(at, byte),
+                _ => bytes.truncate(at),
+            }
+        }
+        bytes
+    })
+}
+
+fn texts(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[test]
+fn any_question_is_answered() {
+    let app = TestApp::start();
+    app.say("the lighthouse keeper measured the tide on 2026-02-10");
+    let words = texts(&[
+        "lighthouse ",
+        "NEAR(",
+        "\"",
+        "*",
+        "tide",
+        " AND ",
+        " OR NOT ",
+        "-",
+        "^",
+        "{a b}:",
+        "col:",
+        "yesterday ",
+        "last week ",
+        "2026-13-45 ",
+        "灯台",
+        "\u{0}",
+        "🌊",
+        "'; drop table event; --",
+        "%",
+        "_",
+        "\\",
+        "a".repeat(300).as_str(),
+        "\u{202e}",
+        "e\u{301}",
+    ]);
+    draw(&mutilated(words), |bytes| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        answered(&app.post("/api/v1/recall", &json!({"query": text})));
+        answered(&app.get(&format!("/api/v1/search?q={}", encoded(&text))));
+        answered(&app.post(
+            "/api/v1/context",
+            &json!({"query_text": text, "max_tokens": 500}),
+        ));
+    });
+}
+
+#[test]
+fn any_cursor_is_answered() {
+    let app = TestApp::start();
+    for number in 0..5 {
+        app.say(&format!("event {number}"));
+    }
+    let page = app.get("/api/v1/events?limit=2").ok();
+    let real = page["next_cursor"].as_str().unwrap().to_owned();
+    let half = real[..real.len() / 2].to_owned();
+    draw(
+        &mutilated(vec![real, half, "AAAA".into(), "=".into(), "-_".into()]),
+        |bytes| {
+            for list in [
+                "events",
+                "handoffs",
+                "knowledge",
+                "decisions",
+                "sessions",
+                "reflections",
+            ] {
+                let cursor = encoded(&String::from_utf8_lossy(bytes));
+                answered(&app.get(&format!("/api/v1/{list}?limit=2&cursor={cursor}")));
+            }
+        },
+    );
+}
+
+#[test]
+fn any_lines_of_a_batch_are_answered() {
+    let app = TestApp::start();
+    let good = event(&json!({})).to_string() + "\n";
+    let pieces = vec![
+        good.clone(),
+        good.replace('"', "'"),
+        "{}\n".into(),
+        "[".repeat(200),
+        "\n\n".into(),
+        "{\"session_id\":".into(),
+        "1e999\n".into(),
+        "\"\\ud800\"\n".into(),
+        "\u{feff}".into(),
+        "null\n".into(),
+        good.replace("private", "dream"),
+    ];
+    draw(&mutilated(pieces), |bytes| {
+        let lines = [("content-type", "application/x-ndjson")];
+        answered(&app.send("POST", "/api/v1/events/batch", &lines, Some(bytes)));
+        let one = [("content-type", "application/json")];
+        answered(&app.send("POST", "/api/v1/events/batch", &one, Some(bytes)));
+        answered(&app.send("POST", "/api/v1/handoff", &one, Some(bytes)));
+    });
+}
+
+#[test]
+fn any_import_is_answered() {
+    let app = TestApp::start();
+    app.say("something");
+    app.hand_off(json!({})).created();
+    let rows = sealed(&[reflection(1, &json!({})), principle(1, &json!({}))]);
+    let mut pieces: Vec<String> = whole(&app)
+        .lines()
+        .chain(rows.lines())
+        .map(|line| format!("{line}\n"))
+        .collect();
+    pieces.extend([
+        whole(&app),
+        rows.clone(),
+        rows.replace("\"version\":2", "\"version\":99"),
+        rows.replace("2026-", "9999-"),
+    ]);
+    draw(&mutilated(pieces), |bytes| {
+        for mode in ["merge", "replace"] {
+            let lines = [("content-type", "application/x-ndjson")];
+            answered(&app.send(
+                "POST",
+                &format!("/api/v1/import?mode={mode}"),
+                &lines,
+                Some(bytes),
+            ));
+        }
+    });
+    answered(&app.get("/health"));
+}
+
+#[test]
+fn any_text_is_redacted_once() {
+    let run = "aB3dE6gH9jK2".repeat(4);
+    let pieces = texts(&[
+        "sk-ant-",
+        "ghp_",
+        "sk_live_",
+        "AKIA",
+        "eyJ",
+        ".eyJ",
+        "-----BEGIN RSA PRIVATE KEY-----\n",
+        "-----END RSA PRIVATE KEY-----",
+        "password",
+        "_TOKEN",
+        "=",
+        ": ",
+        " is ",
+        "\"",
+        "\\\"",
+        "'",
+        "://user:",
+        "@host",
+        "Authorization: Bearer ",
+        "basic ",
+        "<private>",
+        "</private>",
+        "[REDACTED:",
+        "]",
+        "\n",
+        " ",
+        "ü",
+        "curl -u a:",
+        "mysql -p",
+        "xoxb-",
+        "MTAx",
+        ".",
+        ":AA",
+        "-us12",
+        ".atlasv1.",
+        run.as_str(),
+        "0123456789abcdef0123456789abcdef",
+        "%20",
+        "--api-key ",
+    ]);
+    let count = draw(&mutilated(pieces), |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let once = redact(&text).text.into_owned();
+        let twice = redact(&once);
+        assert!(
+            twice.is_clean() && twice.text == once,
+            "{once:?} -> {:?}",
+            twice.text
+        );
+    });
+    assert!(count > 100, "{count}");
+}

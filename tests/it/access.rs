@@ -277,7 +277,7 @@ fn with_a_certificate_the_server_speaks_tls_alone() {
         !heard.windows(4).any(|window| window == b"HTTP"),
         "{heard:?}"
     );
-    app.is_over_tls();
+    app.over_tls();
 }
 
 #[test]

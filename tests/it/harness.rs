@@ -101,7 +101,7 @@ impl TestApp {
     }
 
     /// Says that this server speaks TLS, so that it is not scraped in the end.
-    pub(crate) fn is_over_tls(mut self) {
+    pub(crate) fn over_tls(mut self) {
         self.running.take().unwrap().stop().unwrap();
     }
 

@@ -154,6 +154,9 @@ impl RecallQuery {
                 format!("holds more than {} items", content::MAX_TAGS),
             ));
         }
+        if tags.iter().any(|tag| tag.trim().is_empty()) {
+            return Err(Invalid::new("tags", "holds an empty item"));
+        }
         if draft
             .min_score
             .is_some_and(|score| !(0.0..=1.0).contains(&score))

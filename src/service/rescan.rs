@@ -188,7 +188,11 @@ impl Services {
         if !rescan.report.dry_run {
             match &line {
                 Line::Session(row) => rescan.sessions.extend(unclean(&row.session_id)),
-                Line::Project(row) => rescan.projects.extend(unclean(&row.project_id)),
+                Line::Project(row) => {
+                    // The other names first: they stand for it.
+                    let names = row.aliases.iter().chain([&row.project_id]);
+                    rescan.projects.extend(names.filter_map(|name| unclean(name)));
+                }
                 _ => (),
             }
             match self.clean(&rescan.tenant, line, artifact) {

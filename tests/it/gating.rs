@@ -242,6 +242,11 @@ const UNGATED: &[(&str, &str)] = &[
     ("/api/v1/sessions", "names, times and counts of everything"),
     ("/api/v1/projects", "names and times"),
     ("/api/v1/stats", "counts of everything"),
+    (
+        "/api/v1/keys",
+        "for an admin key; holds nothing that was stored",
+    ),
+    ("/api/v1/audit", "likewise"),
 ];
 
 #[test]

@@ -95,6 +95,8 @@ fn needs(method: &str, path: &str) -> &'static str {
         ("DELETE", "/api/v1/tenants/{id}") => "admin",
         ("GET", _) => "read",
         ("POST", "/api/v1/recall" | "/api/v1/context" | "/api/v1/acb/build") => "read",
+        // What a message asks for is another matter: a_tool_goes_as_far_as_the_scope_of_the_key.
+        ("POST", "/mcp") => "read",
         ("POST" | "PATCH" | "DELETE", _) => "write",
         _ => panic!("what does {method} {path} need?"),
     }
@@ -118,6 +120,7 @@ pub(crate) fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/api/v1/context" | "/api/v1/acb/build") => json!({"query_text": "x"}),
         ("POST", "/api/v1/keys") => json!({"name": "another", "scope": "read"}),
         ("POST", "/api/v1/import") => json!({"type": "header"}),
+        ("POST", "/mcp") => json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}),
         ("POST" | "PATCH", _) => panic!("which body does {method} {path} take?"),
         _ => return None,
     })
@@ -190,6 +193,74 @@ fn every_operation_goes_as_far_as_the_scope_of_the_key() {
             );
         }
     }
+}
+
+#[test]
+fn a_tool_goes_as_far_as_the_scope_of_the_key() {
+    let app = TestApp::start();
+    let keys = SCOPES.map(|scope| (scope, app.key("a", scope)));
+    let stranger = app.key("b", "write");
+    let told = app
+        .post_with(
+            "/api/v1/events",
+            &[("x-api-key", &keys[1].1)],
+            &event(&json!({})),
+        )
+        .created();
+    let told = id(&told, "event_id");
+    let call = |key: &str, tool: &str, arguments: &Value| {
+        let called = json!({"name": tool, "arguments": arguments});
+        let message = crate::mcp::message("tools/call", &called);
+        let answer = app.post_with("/mcp", &[("x-api-key", key)], &message);
+        answer.ok()["result"].clone()
+    };
+    let listed = app.post_with(
+        "/mcp",
+        &[("x-api-key", &keys[0].1)],
+        &crate::mcp::message("tools/list", &json!({})),
+    );
+    let listed = listed.ok();
+    let mut tried = 0;
+    for tool in listed["result"]["tools"].as_array().unwrap() {
+        let name = tool["name"].as_str().unwrap();
+        let arguments = match name {
+            "wake_up" | "memory_status" => json!({}),
+            "list_memories" => json!({"type": "event"}),
+            "recall" => json!({"query": "x"}),
+            "build_context" => json!({"task": "x"}),
+            "remember" => json!({"content": "x"}),
+            "record_decision" => json!({"decision": "x"}),
+            "record_event" => json!({"text": "x"}),
+            "create_handoff" => json!({"story": "x"}),
+            "forget" => json!({"id": told}),
+            _ => panic!("which arguments does {name} take?"),
+        };
+        let writes = tool["annotations"]["readOnlyHint"] == false;
+        // Of another tenant's memory there is nothing to see or to take away.
+        let theirs = call(&stranger, name, &arguments);
+        assert!(
+            !theirs.to_string().contains(&told) || name == "forget",
+            "{name}: {theirs}"
+        );
+        assert_eq!(
+            theirs["isError"] == true,
+            name == "forget",
+            "{name}: {theirs}"
+        );
+        for (scope, key) in &keys[..2] {
+            let answer = call(key, name, &arguments);
+            let refused = answer["isError"] == true;
+            assert_eq!(
+                refused,
+                writes && *scope == "read",
+                "{name} with {scope}: {answer}"
+            );
+        }
+        tried += 1;
+    }
+    assert_eq!(tried, 10);
+    let none = app.post("/mcp", &crate::mcp::message("ping", &json!({})));
+    none.problem(401);
 }
 
 #[test]

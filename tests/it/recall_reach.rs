@@ -428,7 +428,9 @@ fn a_tag_is_no_word_and_a_word_is_no_tag() {
         let found = hits(&app, json!({"query": "buoy", "tags": [tag]}));
         assert_eq!(ids(&found), [tagged.as_str()], "{tag}");
     }
-    for tag in ["re", "quoted", "red*", "red OR blue", "\"", ""] {
+    let answer = app.post("/api/v1/recall", &json!({"query": "buoy", "tags": [" "]}));
+    answer.blames(422, "tags");
+    for tag in ["re", "quoted", "red*", "red OR blue", "\""] {
         let answer = app.post("/api/v1/recall", &json!({"query": "buoy", "tags": [tag]}));
         let found = answer.ok();
         assert_eq!(found["hits"], json!([]), "{tag}");

@@ -115,6 +115,7 @@ pub(super) const SHAPES: &[Shape] = &[
     shape(Webhook, "discordapp.com/api/webhooks/", &[Of(digit, 17), Is("/"), Of(url, 60)], any),
     shape(Jwt, "eyJ", &[Of(url, 10), Is(".eyJ"), Of(url, 7), Is("."), Of(url, 16)], any),
     shape(PrivateKey, "AGE-SECRET-KEY-1", &[Just(upper, 58)], any),
+    shape(ServiceToken, "amk_", &[Just(url, 43)], any),
     shape(ServiceToken, "rubygems_", &[Of(hex, 48)], any),
     shape(ServiceToken, "cio", &[Just(alnum, 32)], mixed),
     shape(ServiceToken, "key-", &[Just(hex, 32)], mixed),

@@ -39,7 +39,7 @@ pub struct Global {
         default_value = "default"
     )]
     pub tenant: String,
-    /// Whether secrets are taken out of what is stored; `off` also keeps what stands in <private>
+    /// Whether secrets are taken out of what is stored; `off` also keeps what stands in `<private>`
     #[arg(
         long,
         global = true,

@@ -8,7 +8,7 @@
 //!
 //! What an agent kept before there was a memory comes in by [`history`].
 //!
-//! [`install`] writes the hooks and the MCP entry into the agents' settings and takes them out again; [`unit`] does the
+//! [`install`] writes the hooks and the MCP entry into the agents' settings and takes them out again; [`mod@unit`] does the
 //! same for the service that keeps the server running.
 //!
 //! **Invariant:** never makes an agent wait for long, never breaks its session, and changes nothing of an agent's

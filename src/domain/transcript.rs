@@ -1,6 +1,6 @@
 //! What a coding agent's session file says, in our own words.
 //!
-//! Coding agents keep each session as a file of JSON lines and let a hook know its path. [`line`] reads one line of
+//! Coding agents keep each session as a file of JSON lines and let a hook know its path. [`mod@line`] reads one line of
 //! such a file into [`Entry`]s, whatever client wrote it; [`draft`] makes an event of an entry, capped and with an id
 //! that follows from the line, so that reading the same line twice records it once; [`digest`] keeps what the automatic
 //! handoff of a session is made of, bounded and added to line by line, so that nobody reads a long session twice.

@@ -191,7 +191,9 @@ impl Services {
                 Line::Project(row) => {
                     // The other names first: they stand for it.
                     let names = row.aliases.iter().chain([&row.project_id]);
-                    rescan.projects.extend(names.filter_map(|name| unclean(name)));
+                    rescan
+                        .projects
+                        .extend(names.filter_map(|name| unclean(name)));
                 }
                 _ => (),
             }

@@ -61,9 +61,15 @@ impl TenantId {
 pub struct Name(String);
 
 impl Name {
-    /// Reads a name: 1 to 512 bytes, without control characters; white space around it is cut.
+    /// Reads a name: 1 to 512 bytes, without control characters; white space around it is cut. U+0000 becomes U+FFFD, as in
+    /// every text.
     pub fn parse(field: &str, text: &str) -> Result<Self, Invalid> {
-        let text = text.trim();
+        let whole = if text.contains('\0') {
+            Cow::Owned(text.replace('\0', "\u{fffd}"))
+        } else {
+            Cow::Borrowed(text)
+        };
+        let text = whole.trim();
         if text.is_empty() {
             return Err(Invalid::new(field, "is empty"));
         }

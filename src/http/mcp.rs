@@ -7,10 +7,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use schemars::JsonSchema;
 
 use crate::domain::Name;
 use crate::http::State;
-use crate::http::openapi::{Operation, PROJECT_ID, Query, Tag, post, problem, tree};
+use crate::http::openapi::{Operation, PROJECT_ID, Query, Tag, json, post, problem, tree};
 use crate::http::problem::Problem;
 use crate::http::request::{Ask, Media, Raw};
 use crate::mcp::{self, Front, Headers, Standing, Way};
@@ -20,6 +21,38 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 const TAKES: &[Query] = &[PROJECT_ID];
+
+/// A message of JSON-RPC 2.0, for the description; it is read in `mcp`.
+#[derive(JsonSchema)]
+#[schemars(rename = "McpMessage")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct Message {
+    /// The version of JSON-RPC.
+    jsonrpc: Version,
+    /// What tells the answer from others; a message without it is not answered.
+    #[schemars(default, with = "Id")]
+    id: Option<Id>,
+    /// What is asked for, `tools/call` for example.
+    method: String,
+    /// What the method takes; what does not fit is answered with an error of the protocol.
+    #[schemars(default)]
+    params: serde_json::Value,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum Version {
+    #[schemars(rename = "2.0")]
+    Two,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum Id {
+    Number(i64),
+    Text(String),
+}
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -31,7 +64,7 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .tagged(Tag::Agents)
         .query(TAKES)
-        .takes(vec![tree()])
+        .takes(vec![json::<Message>()])
         .answers(200, "The answer: a JSON-RPC response.", vec![tree()])
         .answers(202, "There is nothing to answer.", vec![])
         .answers(

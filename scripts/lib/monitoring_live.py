@@ -161,7 +161,7 @@ class Live:
         for name in names:
             self.check(f"{name} is resolved afterwards", lambda name=name: self.arrives(name, "resolved", until))
         self.recording.fault(began, until, names)
-        self.recording.calm(time.time(), after_errors=True)
+        self.recording.calm(self.settled(), after_errors=True)
 
     def crowd_seconds(self):
         return max(CROWD_S, math.ceil(480 / self.factor))
@@ -179,7 +179,7 @@ class Live:
         self.server.start()
         self.check("and is resolved after a restart", lambda: self.arrives("AgentMemoryDown", "resolved", until))
         self.recording.fault(began, until, ("AgentMemoryDown",))
-        self.recording.calm(time.time(), after_errors=True)
+        self.recording.calm(self.settled(), after_errors=True)
 
     def file_gone(self):
         """The file is moved away: the process lives and answers, and every write is refused."""

@@ -24,9 +24,27 @@ const TAKES: &[Query] = &[PROJECT_ID];
 
 /// A message of JSON-RPC 2.0, for the description; it is read in `mcp`.
 #[derive(JsonSchema)]
-#[schemars(rename = "McpMessage")]
+#[schemars(rename = "McpMessage", untagged)]
 #[expect(dead_code, reason = "only its schema is used")]
-struct Message {
+enum Message {
+    /// A request or a notification.
+    Call(Call),
+    /// The answer to a question that was never put; it is taken and left at that.
+    Result {
+        jsonrpc: Version,
+        result: serde_json::Value,
+    },
+    /// Likewise.
+    Error {
+        jsonrpc: Version,
+        error: serde_json::Value,
+    },
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "McpCall")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct Call {
     /// The version of JSON-RPC.
     jsonrpc: Version,
     /// What tells the answer from others; a message without it is not answered.

@@ -13,7 +13,7 @@ const ENDLESS: &str = "
     alter table project rename to project_kept;
     create view project as
         with recursive n(i) as (select 1 union all select i + 1 from n)
-        select i as project_no, 1 as tenant_no, 'p' as project_id, 'p' as name, '[]' as aliases, 0 as created_at
+        select i as project_no, 1 as tenant_no, 'p' as project_id, 'p' as name, '[]' as aliases, 0 as created_at, null as stands_for
         from n where i < 0;";
 
 fn server(db: &std::path::Path, flags: &[&str]) -> Server {

@@ -30,8 +30,8 @@ use crate::clock::Clock;
 use crate::config::{Config, spool_places};
 use crate::exec::Exec;
 use crate::http::{self, Bounds, Door, Gate, Hosts, Origins, Rate, Room, State, Tls, Wire};
-use crate::jobs::Jobs;
-use crate::metrics::{Metrics, count_panics};
+use crate::jobs::{BackupJob, Jobs, RetentionJob};
+use crate::metrics::{Asked, Metrics, count_panics};
 use crate::service::{Limits, Services};
 use crate::store::sqlite::engine_version;
 use crate::store::{OpenError, Options, Store};
@@ -85,7 +85,11 @@ pub fn run(
         return Err(needs_key(config));
     }
     let metrics = Metrics::new(http::ROUTES, engine_version())?;
-    let metrics = Arc::new(metrics.with_spools(spool_places(&config.store.path)));
+    let metrics = Arc::new(
+        metrics
+            .with_spools(spool_places(&config.store.path))
+            .with_upkeep(asked(config)),
+    );
     let state = Data::new(State {
         exec: Exec::new(
             services.clone(),
@@ -130,7 +134,15 @@ pub fn run(
     };
     let mut jobs = Jobs::start(services.clone(), config.access.audit_days)
         .context("the job thread could not be started")?;
+    let stem = config.store.path.file_stem();
+    let stem = stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let mut copies = BackupJob::start(services.clone(), config.upkeep.backup.clone(), stem)
+        .context("the thread that makes copies could not be started")?;
+    let mut retention = RetentionJob::start(services.clone(), config.upkeep.retain_events_ms)
+        .context("the thread that takes out what is too old could not be started")?;
     let outcome = actix_web::rt::System::new().block_on(listen(config, state, doors, ready, stop));
+    copies.stop();
+    retention.stop();
     jobs.stop();
     services.close();
     outcome
@@ -155,6 +167,14 @@ fn needs_key(config: &Config) -> anyhow::Error {
         config.listen,
         config.store.path.display(),
     )
+}
+
+/// What metrics are told of what was asked for.
+fn asked(config: &Config) -> Asked {
+    Asked {
+        backup_period_ms: config.upkeep.backup.period_ms(),
+        retain_events_ms: config.upkeep.retain_events_ms.unwrap_or(0),
+    }
 }
 
 fn gate(config: &Config) -> Gate {

@@ -18,8 +18,10 @@ use crate::fault;
 use crate::store::{Durability, Options, Role};
 
 mod access;
+mod upkeep;
 
 pub use access::{Access, AccessArgs, Tls};
+pub use upkeep::{Upkeep, UpkeepArgs};
 
 /// Flags of every command.
 #[derive(Debug, Clone, ClapArgs)]
@@ -111,6 +113,9 @@ pub struct ServeArgs {
     /// Who may ask, and how they are known.
     #[command(flatten)]
     pub access: AccessArgs,
+    /// The file over its life.
+    #[command(flatten)]
+    pub upkeep: UpkeepArgs,
     /// How log lines look
     #[arg(
         long,
@@ -177,6 +182,8 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Who may ask, and how they are known.
     pub access: Access,
+    /// Copies by the clock, and how long events are kept.
+    pub upkeep: Upkeep,
     /// How to log.
     pub log: Log,
 }
@@ -207,6 +214,7 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let readers = args.readers.map_or_else(|| (2 * cores).max(4), usize::from);
         let mut store = store_options(global, Role::Server)?;
+        let upkeep = Upkeep::new(&args.upkeep, &store.path)?;
         let request_timeout = Duration::from_secs(args.request_timeout);
         store.readers = u32::try_from(readers).unwrap_or(4);
         store.read_time = Some(request_timeout);
@@ -225,6 +233,7 @@ impl Config {
             max_artifact_bytes: args.max_artifact,
             allowed_hosts: args.allowed_host.clone(),
             access: Access::new(&args.access)?,
+            upkeep,
             log: Log {
                 format: args.log_format,
                 file: args.log_file.clone(),

@@ -26,11 +26,13 @@ from server import Failure, read_metrics
 
 # Each is a setting, a size of the machine, or what the build is.
 CONSTANT = {
+    "agent_memory_backup_interval_seconds": "a setting",
     "agent_memory_build_info": "what was built",
     "agent_memory_db_pool_max_connections": "a setting",
     "agent_memory_filesystem_size_bytes": "the size of the disk",
     "agent_memory_memory_limit_bytes": "a setting of the machine",
     "agent_memory_redaction_enabled": "a setting",
+    "agent_memory_retention_age_seconds": "a setting",
     "agent_memory_sqlite_page_size_bytes": "part of the file's format",
     "agent_memory_write_queue_capacity": "compiled in",
     "process_max_fds": "a setting of the machine",
@@ -43,7 +45,7 @@ PATIENCE_S = 25
 CROWD = 1_400
 FLAGS = (
     "--readers", "2", "--workers", "2", "--max-connections", "1500",
-    "--max-body", "40000000", "--max-artifact", "40000000",
+    "--max-body", "40000000", "--max-artifact", "40000000", "--retain-events", "3650d",
 )
 
 
@@ -267,6 +269,15 @@ def spool(server, watch, held):
     watch.until(server, "what waited to be stored", stored)
 
 
+def copy(server, watch):
+    """A copy by hand, and an event that the next start takes out for its age."""
+    command = [str(server.binary), "--db", str(server.db), "backup", f"{server.db}.copy"]
+    subprocess.run(command, check=True, capture_output=True)
+    made = lambda now: value(now, "agent_memory_backups_total", outcome="completed") > 0
+    watch.until(server, "a copy that was made beside the server", made)
+    server.client().post("/api/v1/events", event("long ago", ts="2000-01-01T00:00:00Z"))
+
+
 def stall(server, watch):
     """Keeps one worker from all else, and asks the other one."""
     name = "agent_memory_workers"
@@ -326,10 +337,11 @@ def main():
         misuse(server)
         watch.scrape(server)
         break_it(server, watch)
+        copy(server, watch)
         server.process.kill()
         server.process.wait()
         server.start()
-        watch.scrape(server)
+        watch.until(server, "what is too old to go", lambda now: value(now, "agent_memory_retention_events_total") > 0)
         if server.stop() != 0:
             raise Failure(f"the server did not end in order\n{server.log_tail()}")
     families = set(watch.types)

@@ -9,7 +9,8 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use crate::cli::print_json;
-use crate::config::{Access, Config, Global, ServeArgs};
+use crate::config::{Access, Config, Global, ServeArgs, Upkeep};
+use crate::domain::time::DAY_MS;
 
 pub(super) fn run(
     global: &Global,
@@ -21,6 +22,7 @@ pub(super) fn run(
     let rows: Vec<_> = served(global, &config)
         .into_iter()
         .chain(asked(&config.access))
+        .chain(kept(&config.upkeep))
         .collect();
     if global.json {
         let object: BTreeMap<_, _> = rows
@@ -114,6 +116,19 @@ fn asked(access: &Access) -> Vec<Row> {
         ),
         ("rate_limit", or(rate, "off")),
         ("audit_days", or(days, "(for ever)")),
+    ]
+}
+
+/// The file over its life.
+fn kept(upkeep: &Upkeep) -> Vec<Row> {
+    let days = upkeep
+        .retain_events_ms
+        .map_or_else(|| "off".to_owned(), |ms| format!("{}d", ms / DAY_MS));
+    vec![
+        ("backup", upkeep.backup.schedule.to_string()),
+        ("backup_dir", upkeep.backup.dir.display().to_string()),
+        ("backup_keep", upkeep.backup.keep.to_string()),
+        ("retain_events", days),
     ]
 }
 

@@ -15,9 +15,10 @@ use crate::clock::Clock;
 use crate::config::{self, Global, ServeArgs};
 use crate::domain::{Caller, Invalid, redact};
 use crate::service::{Error, ImportCause, Limits, Services};
-use crate::store::{OpenError, Options, Role};
+use crate::store::{CopyError, OpenError, Options, Role};
 
 mod audit;
+mod backup;
 mod config_command;
 mod context;
 mod decide;
@@ -85,6 +86,10 @@ enum Command {
     Export(export::ExportArgs),
     /// Store what an export wrote; the same again changes nothing
     Import(import::ImportArgs),
+    /// Copy the memory to a file, beside whoever uses it
+    Backup(backup::BackupArgs),
+    /// Put a copy in the place of the memory; what was there is kept
+    Restore(backup::RestoreArgs),
     /// Speak the Model Context Protocol on standard input and output, as clients start it
     Mcp(mcp::McpArgs),
     /// Look through what is stored for secrets that today's rules know, and replace them
@@ -166,6 +171,8 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::Forget(args)) => forget::run(global, &args, out),
         Some(Command::Export(args)) => export::run(global, &args, out),
         Some(Command::Import(args)) => import::run(global, &args, out),
+        Some(Command::Backup(args)) => backup::back_up(global, &args, out),
+        Some(Command::Restore(args)) => backup::restore(global, &args, out),
         Some(Command::Mcp(args)) => mcp::run(global, &args, &mut io::stdin().lock(), out),
         Some(Command::Rescan(args)) => rescan::run(global, &args, out),
         Some(Command::Status) => status::run(global, out),
@@ -197,9 +204,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             return 2;
         }
         if let Some(error) = cause.downcast_ref::<OpenError>() {
+            return open_exit_code(error);
+        }
+        if let Some(error) = cause.downcast_ref::<CopyError>() {
             return match error {
-                OpenError::NeedsMigration { .. } | OpenError::Busy { .. } => 75,
-                OpenError::Unusable { .. } => 74,
+                CopyError::InTheWay(_) => 5,
+                CopyError::Open(error) => open_exit_code(error),
+                CopyError::Stopped => 75,
+                CopyError::Refused(_) | CopyError::NoRoom { .. } | CopyError::Failed { .. } => 74,
             };
         }
         if let Some(failure) = cause.downcast_ref::<Failure>() {
@@ -207,6 +219,13 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         }
     }
     1
+}
+
+fn open_exit_code(error: &OpenError) -> u8 {
+    match error {
+        OpenError::NeedsMigration { .. } | OpenError::Busy { .. } => 75,
+        OpenError::Unusable { .. } => 74,
+    }
 }
 
 /// Exit codes of the service's errors; 74 and 75 are those of sysexits.h for I/O and "try again".

@@ -3,6 +3,7 @@
 //! **Invariant:** nothing here knows of SQLite, HTTP, the command line or Prometheus, and nothing reads the clock.
 
 pub mod audit;
+pub mod backup;
 pub mod caller;
 pub mod chunk;
 pub mod content;
@@ -37,6 +38,7 @@ pub mod transcript;
 pub mod vocabulary;
 pub mod wake_up;
 
+pub use backup::BackupPlan;
 pub use caller::{Actor, Caller};
 pub use id::{
     ArtifactId, BundleId, ChunkId, DecisionId, EventId, HandoffId, JobId, KeyId, MemoryId, NoteId,
@@ -46,7 +48,7 @@ pub use invalid::Invalid;
 pub use name::{Name, TenantId};
 pub use passage::NewChunk;
 pub use schedule::Schedule;
-pub use stat::Stat;
+pub use stat::{BackupOutcome, Stat};
 pub use time::Timestamp;
 pub use tool::Tool;
 pub use vocabulary::{

@@ -41,6 +41,40 @@ pub enum Stat {
     SpoolReplayed,
     /// What waited in a spool and could not be read or was refused. Never falls.
     SpoolDropped,
+    /// Copies of the store ever tried, by whether they came to be. Never falls.
+    Backups(BackupOutcome),
+    /// When the last copy was made, Unix milliseconds. Never falls.
+    BackupAt,
+    /// Octets of that copy.
+    BackupBytes,
+    /// How long it took, in milliseconds.
+    BackupMillis,
+    /// Events ever taken out for their age. Never falls.
+    EventsExpired,
+    /// When all that was too old had last been taken out, Unix milliseconds. Never falls.
+    ExpiredAt,
+}
+
+/// Whether a copy of the store came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BackupOutcome {
+    /// It is there.
+    Completed,
+    /// It is not.
+    Failed,
+}
+
+impl BackupOutcome {
+    /// Both.
+    pub const ALL: &[Self] = &[Self::Completed, Self::Failed];
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Stat {
@@ -57,7 +91,13 @@ impl Stat {
             Self::RecallsEmpty,
             Self::SpoolReplayed,
             Self::SpoolDropped,
+            Self::BackupAt,
+            Self::BackupBytes,
+            Self::BackupMillis,
+            Self::EventsExpired,
+            Self::ExpiredAt,
         ];
+        all.extend(BackupOutcome::ALL.iter().map(|how| Self::Backups(*how)));
         for kind in EventKind::ALL {
             all.extend([Self::EventsRecorded(*kind), Self::Events(*kind)]);
         }
@@ -93,6 +133,12 @@ impl Stat {
             Self::RecallsEmpty => ("recalls_empty", ""),
             Self::SpoolReplayed => ("spool_replayed", ""),
             Self::SpoolDropped => ("spool_dropped", ""),
+            Self::Backups(how) => ("backups", how.as_str()),
+            Self::BackupAt => ("backup_at", ""),
+            Self::BackupBytes => ("backup_bytes", ""),
+            Self::BackupMillis => ("backup_ms", ""),
+            Self::EventsExpired => ("events_expired", ""),
+            Self::ExpiredAt => ("expired_at", ""),
         }
     }
 
@@ -104,7 +150,11 @@ impl Stat {
             | Self::Recalls
             | Self::RecallsEmpty
             | Self::SpoolReplayed
-            | Self::SpoolDropped => true,
+            | Self::SpoolDropped
+            | Self::Backups(_)
+            | Self::BackupAt
+            | Self::EventsExpired
+            | Self::ExpiredAt => true,
             Self::Events(_)
             | Self::Handoffs(_)
             | Self::Remembered
@@ -113,8 +163,32 @@ impl Stat {
             | Self::Reflections
             | Self::Principles
             | Self::Sessions
-            | Self::TextBytes => false,
+            | Self::TextBytes
+            | Self::BackupBytes
+            | Self::BackupMillis => false,
         }
+    }
+
+    /// Whether it counts what is there, so that counting it anew gives the same.
+    pub fn is_countable(self) -> bool {
+        !self.is_lifetime() && !matches!(self, Self::BackupBytes | Self::BackupMillis)
+    }
+
+    /// Whether it is a fact of the store, and of no tenant.
+    pub fn is_of_store(self) -> bool {
+        matches!(
+            self,
+            Self::Recalls
+                | Self::RecallsEmpty
+                | Self::SpoolReplayed
+                | Self::SpoolDropped
+                | Self::Backups(_)
+                | Self::BackupAt
+                | Self::BackupBytes
+                | Self::BackupMillis
+                | Self::EventsExpired
+                | Self::ExpiredAt
+        )
     }
 }
 

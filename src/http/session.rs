@@ -106,12 +106,9 @@ async fn stats(state: Data<State>, ask: Ask) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(body))
 }
 
-/// Searches and spools are counted for the store alone.
+/// Searches, spools and copies are counted for the store alone.
 fn of_tenant(stat: Stat) -> bool {
-    !matches!(
-        stat,
-        Stat::Recalls | Stat::RecallsEmpty | Stat::SpoolReplayed | Stat::SpoolDropped
-    )
+    !stat.is_of_store()
 }
 
 /// What a tenant holds: a member a fact, with a member a label where the fact is split.

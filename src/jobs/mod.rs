@@ -14,6 +14,12 @@ use std::time::{Duration, Instant};
 use crate::service::{Error, Services};
 use crate::store::Slice;
 
+mod backup;
+mod retention;
+
+pub use backup::BackupJob;
+pub use retention::RetentionJob;
+
 /// How often an idle job thread looks whether it should stop.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often it is written who was there.

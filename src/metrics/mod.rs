@@ -11,6 +11,7 @@
 //! | connections | `connections` | the door and the wire |
 //! | tools that agents call | `mcp` | the answers to `/mcp` |
 //! | what is remembered | `facts` | `stat` rows |
+//! | copies, what was too old | `upkeep` | `stat` rows, and what was asked for |
 //! | pool, writer, file | `store` | what the store published |
 //! | memory, processor, files | `process`, `limit` | `/proc`, control groups, jemalloc |
 //! | workers, panics, log, scrapes | `runtime` | timers, hooks, the scrape before |
@@ -52,12 +53,14 @@ mod mcp;
 pub mod process;
 mod runtime;
 mod store;
+mod upkeep;
 
 pub use connections::Cut;
 pub use encode::Format;
 pub use http::{Answered, Refusal};
 pub use mcp::Called;
 pub use runtime::{Lines, count_panics};
+pub use upkeep::Asked;
 
 /// The path label of what matched no route.
 pub const UNMATCHED: &str = "unmatched";
@@ -100,6 +103,7 @@ pub struct Metrics {
     started: Instant,
     engine: &'static str,
     spools: Vec<PathBuf>,
+    asked: Asked,
     http: Http,
     connections: Connections,
     mcp: Mcp,
@@ -119,6 +123,7 @@ impl Metrics {
             started,
             engine,
             spools: Vec::new(),
+            asked: Asked::default(),
             http: Http::new(routes, started, &registry)?,
             connections: Connections::default(),
             mcp: Mcp::new(&registry)?,
@@ -131,6 +136,12 @@ impl Metrics {
     #[must_use]
     pub fn with_spools(self, spools: Vec<PathBuf>) -> Self {
         Self { spools, ..self }
+    }
+
+    /// The same, of a server that was asked for copies or for events to be taken out.
+    #[must_use]
+    pub fn with_upkeep(self, asked: Asked) -> Self {
+        Self { asked, ..self }
     }
 
     /// Time since the start.
@@ -211,6 +222,7 @@ impl Metrics {
             moment,
             uptime: self.started.elapsed(),
             engine: self.engine,
+            asked: self.asked,
             spool_bytes: self.spools.iter().map(bytes_of).sum(),
             requests: self.http.freeze(),
             connections: &self.connections,
@@ -227,6 +239,7 @@ struct Frozen<'a> {
     moment: &'a Moment<'a>,
     uptime: Duration,
     engine: &'static str,
+    asked: Asked,
     spool_bytes: u64,
     requests: Requests<'a>,
     connections: &'a Connections,
@@ -244,6 +257,7 @@ impl Frozen<'_> {
         self.process.expose_memory(&mut body, moment.engine_bytes);
         store::expose(&mut body, moment);
         facts::expose(&mut body, moment.stats);
+        upkeep::expose(&mut body, moment.stats, self.asked);
         body.one(
             "agent_memory_spool_bytes",
             Kind::Gauge,

@@ -14,10 +14,12 @@ use crate::domain::{Caller, Channel, Invalid, Scope, Sensitivity};
 use crate::service::wake_up::WakeUps;
 use crate::store::{Cause, Store, StoreError, Wait};
 
+pub use crate::domain::BackupPlan;
 pub use crate::store::Pending;
 
 mod access;
 mod audit;
+mod backup;
 mod context;
 mod decision;
 pub(crate) mod event;
@@ -30,6 +32,7 @@ mod operate;
 mod recall;
 mod reflection;
 mod rescan;
+mod retention;
 mod session;
 mod transcript;
 mod wake_up;

@@ -87,3 +87,12 @@ pub enum Slice {
     /// All jobs are done.
     Done,
 }
+
+/// What one slice of taking out what is too old came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    /// Events that it took out.
+    pub events: i64,
+    /// Where the next slice goes on; none if nothing is left.
+    pub next: Option<i64>,
+}

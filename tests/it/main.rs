@@ -31,6 +31,7 @@ use contract::watched;
 mod access;
 mod any_input;
 mod audit;
+mod backup;
 mod bad_input;
 mod batch;
 mod browser;

@@ -58,6 +58,11 @@ fn the_list_of_families_changes_on_purpose_alone() {
         .collect();
     insta::assert_snapshot!(list.join("\n"), @r"
     gauge agent_memory_allocator_bytes{stat} What jemalloc has: allocated by the program, in active pages, for itself, resident, mapped, and retained without memory behind it.
+    gauge agent_memory_backup_interval_seconds{} Longest time between two copies by the clock, as this process was told; 0 if none are made.
+    gauge agent_memory_backup_last_duration_seconds{} How long it took, its check among it.
+    gauge agent_memory_backup_last_size_bytes{} Octets of that copy.
+    gauge agent_memory_backup_last_success_timestamp_seconds{} When the last copy of the memory was made, by hand or by the clock; 0 if never.
+    counter agent_memory_backups_total{outcome} Copies of the memory ever tried, by whether they came to be.
     gauge agent_memory_blocking_threads{state} Calls admitted to the blocking pool now, and most that are at once.
     gauge agent_memory_build_info{revision,rustc,sqlite,version} 1; the labels say what this was built from.
     gauge agent_memory_db_pool_connections{state} Reader connections in all, free ones, and calls waiting for one.
@@ -102,6 +107,9 @@ fn the_list_of_families_changes_on_purpose_alone() {
     gauge agent_memory_redaction_enabled{} 1 if this process takes secrets out of what it stores, 0 if it was told not to.
     counter agent_memory_redactions_total{kind} Secrets ever taken out before storage.
     gauge agent_memory_reflections{} Reflections stored now.
+    gauge agent_memory_retention_age_seconds{} For how long events are kept, as this process was told; 0 if for ever.
+    counter agent_memory_retention_events_total{} Events ever taken out for their age.
+    gauge agent_memory_retention_last_success_timestamp_seconds{} When all events that were too old had last been taken out; 0 if never.
     gauge agent_memory_sampler_last_run_timestamp_seconds{} When pages and file system were last looked at.
     histogram agent_memory_search_duration_seconds{mode} How long searches took, those of context bundles among them.
     histogram agent_memory_search_results{mode} How many memories searches found.

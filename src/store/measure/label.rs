@@ -89,6 +89,8 @@ labels! {
         Flush = "flush",
         /// A slice of making one segment of the index's many.
         Settle = "settle",
+        /// A slice of what is too old, or of giving free pages back.
+        Expire = "expire",
         /// A write that proves that one can be made, or writes counts alone.
         Probe = "probe",
     }
@@ -97,7 +99,10 @@ labels! {
 impl Op {
     /// Whether the store does it for itself, and nobody waits for it.
     pub fn is_upkeep(self) -> bool {
-        matches!(self, Self::Settle | Self::Probe | Self::AuditWrite)
+        matches!(
+            self,
+            Self::Settle | Self::Expire | Self::Probe | Self::AuditWrite
+        )
     }
 
     /// Whether it runs on a connection of the pool.
@@ -128,6 +133,7 @@ impl Op {
             | Self::AuditWrite
             | Self::Flush
             | Self::Settle
+            | Self::Expire
             | Self::Probe => false,
         }
     }

@@ -145,7 +145,7 @@ pub(super) fn drift(connection: &Connection) -> Result<Vec<String>, StoreError> 
         counted.insert((name, label.unwrap_or("?")), row.get(2)?);
     }
     let mut wrong = Vec::new();
-    for (stat, value) in kept.iter().filter(|(stat, _)| !stat.is_lifetime()) {
+    for (stat, value) in kept.iter().filter(|(stat, _)| stat.is_countable()) {
         let (name, label) = stat.key();
         let count = counted.get(&(name.to_owned(), label)).copied().unwrap_or(0);
         if *value != count {

@@ -67,6 +67,9 @@ pub(super) fn open(options: &Options, now: Timestamp) -> Result<OpenFile, OpenEr
     }
     refuse_network(path)?;
     let found = look(path)?;
+    if found == Found::Copy {
+        refuse_log_of_another(path)?;
+    }
     let presence = lock_file(path, "lock")
         .map_err(|error| unusable("its lock file cannot be opened", error))?;
     let exclusive = found == Found::Nothing;
@@ -123,9 +126,27 @@ fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     Nothing,
     Ours,
+    /// Ours, and without a log: as `backup` makes it.
+    Copy,
+}
+
+/// A copy has no log, so one that lies beside it is another file's, and SQLite would read it back into this one.
+pub(super) fn refuse_log_of_another(path: &Path) -> Result<(), OpenError> {
+    let log = with_suffix(path, "-wal");
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(refuse(
+            path,
+            format!(
+                "it is a copy, and {} is the log of the file that was here before; move that away, and put copies back with \
+                 `agent-memory restore`",
+                log.display()
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// A file that cannot be used, and why.
@@ -138,7 +159,7 @@ pub(super) fn refuse(path: &Path, reason: impl Into<String>) -> OpenError {
 }
 
 /// What stands at `path`, by its header alone, so that a foreign file is never opened for writing.
-fn look(path: &Path) -> Result<Found, OpenError> {
+pub(super) fn look(path: &Path) -> Result<Found, OpenError> {
     let mut header = Vec::new();
     match File::open(path) {
         Ok(file) => {
@@ -159,7 +180,11 @@ fn look(path: &Path) -> Result<Found, OpenError> {
         ));
     }
     match header.get(68..72) {
-        Some(id) if id == APPLICATION_ID.to_be_bytes() => Ok(Found::Ours),
+        // From SQLite's file format: 1 is a rollback journal, 2 a write-ahead log.
+        Some(id) if id == APPLICATION_ID.to_be_bytes() => match header.get(18) {
+            Some(1) => Ok(Found::Copy),
+            _ => Ok(Found::Ours),
+        },
         _ => Err(refuse(
             path,
             "it is the SQLite file of another program; name another one with --db",
@@ -167,7 +192,7 @@ fn look(path: &Path) -> Result<Found, OpenError> {
     }
 }
 
-fn create_dir(path: &Path) -> io::Result<()> {
+pub(super) fn create_dir(path: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -185,7 +210,7 @@ pub(super) fn create_file(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn lock_exclusive(path: &Path, presence: &File) -> Result<(), OpenError> {
+pub(super) fn lock_exclusive(path: &Path, presence: &File) -> Result<(), OpenError> {
     let taken = lock_until(Instant::now() + EXCLUSIVE_WAIT, || {
         match presence.try_lock() {
             Ok(()) => Ok(true),
@@ -218,7 +243,7 @@ fn lock_shared(path: &Path, presence: &File) -> Result<(), OpenError> {
         Ok(true) => Ok(()),
         Ok(false) => Err(OpenError::Busy {
             path: path.to_owned(),
-            reason: "another process is creating or migrating it; try again when it is done",
+            reason: "another process is creating, migrating, restoring or repairing it; try again when it is done",
         }),
         Err(error) => Err(refuse(
             path,
@@ -268,6 +293,7 @@ fn prepare(
     let found: i64 = pragma(connection, "user_version").map_err(failed)?;
     let wanted = schema_version();
     if found == wanted {
+        adopt(connection, options, presence)?;
         return check_layout(connection, path);
     }
     if found > wanted {
@@ -292,6 +318,7 @@ fn prepare(
         lay_out(connection).map_err(failed)?;
     } else if found < wanted {
         back_up(connection, options, found)?;
+        keep_log(connection).map_err(failed)?;
     }
     if found < wanted {
         migrate(connection, now).map_err(|error| {
@@ -303,6 +330,26 @@ fn prepare(
     }
     lock_shared(path, presence)?;
     check_layout(connection, path)
+}
+
+/// Gives a copy that was put here by hand the log that it lacks. A command that only looks must not change a copy.
+fn adopt(connection: &Connection, options: &Options, presence: &File) -> Result<(), OpenError> {
+    let path = &options.path;
+    let failed = |error: rusqlite::Error| sqlite_refusal(path, &error);
+    let journal: String = pragma(connection, "journal_mode").map_err(failed)?;
+    if journal == "wal" {
+        return Ok(());
+    }
+    if options.role == Role::Command {
+        return Err(refuse(
+            path,
+            "it is a copy: look at it with `agent-memory backup --check`, put it in a memory's place with `agent-memory restore`, \
+             or make a memory of it with `serve` or `migrate`",
+        ));
+    }
+    lock_exclusive(path, presence)?;
+    keep_log(connection).map_err(failed)?;
+    lock_shared(path, presence)
 }
 
 pub(super) fn pragma<T: rusqlite::types::FromSql>(

@@ -45,10 +45,12 @@ use crate::store::{
 
 mod artifact;
 mod audit;
+mod backup;
 mod busy;
 mod checkpoint;
 mod chunk;
 mod context;
+mod copy;
 mod decision;
 mod error;
 mod event;
@@ -76,6 +78,8 @@ mod published;
 mod readers;
 mod recall;
 mod reflection;
+mod restore;
+mod retention;
 mod rows;
 mod sampler;
 mod schema;
@@ -93,6 +97,8 @@ mod writer;
 pub fn schema_version() -> i64 {
     schema::schema_version()
 }
+
+pub(in crate::store) use restore::{check_copy, restore};
 
 /// The version of the engine's library.
 pub fn engine_version() -> &'static str {

@@ -136,6 +136,12 @@ impl Published {
         self.log.load(Ordering::Relaxed) >= self.max_log_frames
     }
 
+    /// Octets of the log at which writes are refused.
+    pub(super) fn max_log_bytes(&self) -> u64 {
+        self.max_log_frames
+            .saturating_mul(PAGE_BYTES.unsigned_abs())
+    }
+
     /// Units waiting.
     pub(super) fn depth(&self) -> usize {
         self.depth.load(Ordering::Relaxed)

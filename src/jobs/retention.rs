@@ -1,0 +1,119 @@
+//! Takes out events that are too old, once an hour, where that was asked for.
+//!
+//! **Invariant:** each slice is one write among others, and a run that was cut off is gone on with by the next.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::service::{Error, Services};
+use crate::store::Slice;
+
+/// How often it looks whether to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// From one run to the next.
+const RUN_EVERY: Duration = Duration::from_secs(3_600);
+/// After the start, so that a server is up before it cleans up.
+const FIRST_RUN: Duration = Duration::from_secs(1);
+/// Between two slices: the writer is others' for most of the time.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The thread that takes out what is too old.
+#[derive(Debug)]
+pub struct RetentionJob {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RetentionJob {
+    /// Starts the thread, if events are kept for so many milliseconds and not for ever.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(services: Services, age_ms: Option<i64>) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = age_ms.map(|age_ms| {
+            thread::Builder::new()
+                .name("retention".into())
+                .spawn(move || run(&services, age_ms, &stopped))
+        });
+        Ok(Self {
+            stop,
+            thread: thread.transpose()?,
+        })
+    }
+
+    /// Stops after the slice at hand.
+    pub fn stop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that takes out what is too old panicked");
+        }
+    }
+}
+
+impl Drop for RetentionJob {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn run(services: &Services, age_ms: i64, stop: &AtomicBool) {
+    let mut next = Instant::now() + FIRST_RUN;
+    while !stop.load(Ordering::Acquire) {
+        thread::sleep(LOOK_EVERY);
+        if Instant::now() < next {
+            continue;
+        }
+        next = Instant::now() + RUN_EVERY;
+        match once(services, age_ms, stop) {
+            Ok(0) => {}
+            Ok(events) => tracing::info!(events, "took out events that were too old"),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "what is too old could not be taken out; the next try is in an hour"
+            ),
+        }
+    }
+}
+
+/// Takes out all that is too old, and gives the room back; answers how many events.
+fn once(services: &Services, age_ms: i64, stop: &AtomicBool) -> Result<i64, Error> {
+    let stopped = || stop.load(Ordering::Acquire);
+    let (mut events, mut next) = (0, Some(0));
+    while let Some(from) = next {
+        if stopped() {
+            return Ok(events);
+        }
+        let expired = patiently(stop, || services.expire_slice(age_ms, from))?;
+        events += expired.events;
+        next = expired.next;
+    }
+    while events > 0 && !stopped() {
+        if patiently(stop, || services.give_back_slice())? == Slice::Done {
+            break;
+        }
+    }
+    Ok(events)
+}
+
+/// Does a slice, and again while there is too much else to do.
+fn patiently<T>(
+    stop: &AtomicBool,
+    mut slice: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    loop {
+        match slice() {
+            Err(Error::Overloaded) if !stop.load(Ordering::Acquire) => thread::sleep(LOOK_EVERY),
+            outcome => {
+                thread::sleep(PAUSE);
+                return outcome;
+            }
+        }
+    }
+}

@@ -51,6 +51,17 @@ pub struct Restored {
     pub notes: Vec<String>,
 }
 
+/// What came of repairing a store, or of saving what can be read of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Repaired {
+    /// What was done, in words.
+    pub done: Vec<String>,
+    /// Where the file lies as it was before.
+    pub kept: Option<PathBuf>,
+    /// What could not be read, in words.
+    pub lost: Vec<String>,
+}
+
 /// Why no copy was made, or none put back. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
@@ -151,6 +162,27 @@ impl Store {
         now: Timestamp,
     ) -> Result<Restored, CopyError> {
         sqlite::restore(options, copy, replace, now)
+    }
+
+    /// Makes anew what follows from the texts of a store that nobody has open: passages, index, counts. The file as it was
+    /// is kept under another name.
+    ///
+    /// # Errors
+    /// The store is in use, or has damaged pages; then nothing in it was changed.
+    pub fn repair(options: &Options, now: Timestamp) -> Result<Repaired, CopyError> {
+        sqlite::repair(options, now)
+    }
+
+    /// Saves what can be read of a store that nobody has open into a new file.
+    ///
+    /// # Errors
+    /// The store is in use, or nothing of it can be read.
+    pub fn salvage(
+        options: &Options,
+        target: &Path,
+        now: Timestamp,
+    ) -> Result<Repaired, CopyError> {
+        sqlite::salvage(options, target, now)
     }
 
     /// Looks at a copy without changing it: whether it is sound, and what its manifest says.

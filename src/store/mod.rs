@@ -37,7 +37,7 @@ pub mod sqlite;
 mod transcript;
 
 pub use access::KeyChoice;
-pub use copies::{CopyError, Follow, Manifest, Restored};
+pub use copies::{CopyError, Follow, Manifest, Repaired, Restored};
 pub use error::{Cause, OpenError, StoreError};
 pub use facts::{Expired, FileFacts, Finding, Health, PoolState, Slice, Version};
 pub use options::{Durability, Options, Role, Wait};

@@ -23,6 +23,7 @@
 // On Linux alone: what needs a shim, strace or a mount.
 #[cfg(target_os = "linux")]
 mod clock;
+mod copies;
 mod damage;
 #[cfg(target_os = "linux")]
 mod disk;

@@ -38,6 +38,7 @@ mod browser;
 mod cli;
 mod context;
 mod decision;
+mod doctor;
 mod event;
 mod export;
 mod forget;

@@ -171,7 +171,11 @@ pub(super) struct EntityText {
     pub(super) superseded_by: Option<String>,
 }
 
-fn event_text(connection: &Connection, seq: i64) -> Result<Option<EntityText>, StoreError> {
+/// The text of an event, for its passages.
+pub(super) fn event_text(
+    connection: &Connection,
+    seq: i64,
+) -> Result<Option<EntityText>, StoreError> {
     let mut statement = connection
         .prepare_cached("select id, content, tags, refs, chunk_first from event where seq = ?1")?;
     let mut rows = statement.query([seq])?;

@@ -1,4 +1,5 @@
-//! Looking the file over: its facts, and whether they agree with each other.
+//! Looking the file over: its facts, and whether they agree with each other ([`relations`], [`index`]); and what lies beside
+//! it ([`place`]).
 //!
 //! **Invariant:** changes nothing.
 
@@ -9,8 +10,14 @@ use rusqlite::Connection;
 use crate::domain::{CompressionLevel, DecisionStatus, EventKind, terms};
 use crate::store::measure::Op;
 use crate::store::sqlite::stat::stored_stats;
-use crate::store::sqlite::turn::beside;
 use crate::store::{FileFacts, Finding, StoreError, Wait};
+
+mod index;
+mod place;
+mod relations;
+
+pub(super) use place::{close_files, parts};
+pub(super) use relations::TOTALS;
 
 impl super::Sqlite {
     pub(in crate::store) fn file_facts(&self, wait: Wait) -> Result<FileFacts, StoreError> {
@@ -36,12 +43,16 @@ impl super::Sqlite {
     }
 
     pub(in crate::store) fn examine(&self) -> Result<Vec<Finding>, StoreError> {
-        let permissions = permissions(self.path());
+        let beside = place::look(self.path());
         let mut findings = self.read(Op::Look, Wait::Yes, |connection| {
-            let checks: [(&'static str, Check); 3] = [
+            let checks: [(&'static str, Check); 7] = [
+                ("references", relations::references),
                 ("stat", stat_rows),
+                ("totals", relations::totals),
                 ("chunks", chunk_rows),
+                ("index", index::look),
                 ("terms", terms_version),
+                ("pages", free_pages),
             ];
             let mut findings = vec![integrity(connection)];
             for (name, check) in checks {
@@ -57,7 +68,7 @@ impl super::Sqlite {
             }
             Ok(findings)
         })?;
-        findings.extend(permissions);
+        findings.extend(beside);
         Ok(findings)
     }
 }
@@ -65,7 +76,8 @@ impl super::Sqlite {
 /// One look at the file.
 type Check = fn(&Connection) -> Result<Finding, StoreError>;
 
-fn integrity(connection: &Connection) -> Finding {
+/// Whether SQLite finds the file sound.
+pub(super) fn integrity(connection: &Connection) -> Finding {
     let look = |sql: &str| {
         let outcome: rusqlite::Result<String> = connection.query_row(sql, [], |row| row.get(0));
         outcome.unwrap_or_else(|error| error.to_string())
@@ -106,48 +118,79 @@ fn table_names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-/// What each kept count should be. One column: name, label as the store's code or null, count.
-const COUNTS: &str = "select 'events', kind, count(*) from event group by kind
-     union all select 'handoffs', compression_level, count(*) from handoff group by compression_level
-     union all select 'handoffs_to_remember', null, count(*) from handoff where remember <> ''
-     union all select 'decisions', status, count(*) from decision group by status
-     union all select 'notes', null, count(*) from note
-     union all select 'reflections', null, count(*) from reflection
-     union all select 'principles', null, count(*) from principle
-     union all select 'sessions', null, count(*) from session
-     union all select 'text_bytes', null,
-         (select coalesce(sum(octet_length(content)), 0) from event)
-         + (select coalesce(sum(bytes), 0) from artifact)
-         + (select coalesce(sum(octet_length(experienced || noticed || learned || story || becoming || remember
-               || coalesce(summary, '') || coalesce(quick_ref, ''))), 0) from handoff)
-         + (select coalesce(sum(octet_length(content || coalesce(title, ''))), 0) from note)
-         + (select coalesce(sum(octet_length(text)), 0) from principle)
-         + (select coalesce(sum(octet_length(summary)), 0) from reflection)
-         + (select coalesce(sum(octet_length(item.value)), 0) from reflection r, json_each(coalesce(r.insights, '[]')) item)
-         + (select coalesce(sum(octet_length(decision)), 0) from decision)
-         + (select coalesce(sum(octet_length(item.value)), 0) from decision d,
+/// What each kept count should be: tenant, name, label as the store's code or null, and a part of the count.
+const COUNTS: &str = "select tenant_no, 'events', kind, count(*) from event group by 1, 3
+     union all select tenant_no, 'handoffs', compression_level, count(*) from handoff group by 1, 3
+     union all select tenant_no, 'handoffs_to_remember', null, count(*) from handoff where remember <> '' group by 1
+     union all select tenant_no, 'decisions', status, count(*) from decision group by 1, 3
+     union all select tenant_no, 'notes', null, count(*) from note group by 1
+     union all select tenant_no, 'reflections', null, count(*) from reflection group by 1
+     union all select tenant_no, 'principles', null, count(*) from principle group by 1
+     union all select tenant_no, 'sessions', null, count(*) from session group by 1
+     union all select tenant_no, 'text_bytes', null, sum(octet_length(content)) from event group by 1
+     union all select tenant_no, 'text_bytes', null, sum(bytes) from artifact group by 1
+     union all select tenant_no, 'text_bytes', null, sum(octet_length(experienced || noticed || learned || story || becoming || remember
+               || coalesce(summary, '') || coalesce(quick_ref, ''))) from handoff group by 1
+     union all select tenant_no, 'text_bytes', null, sum(octet_length(content || coalesce(title, ''))) from note group by 1
+     union all select tenant_no, 'text_bytes', null, sum(octet_length(text)) from principle group by 1
+     union all select tenant_no, 'text_bytes', null, sum(octet_length(summary)) from reflection group by 1
+     union all select r.tenant_no, 'text_bytes', null, sum(octet_length(item.value)) from reflection r, json_each(coalesce(r.insights, '[]')) item
+               group by 1
+     union all select tenant_no, 'text_bytes', null, sum(octet_length(decision)) from decision group by 1
+     union all select d.tenant_no, 'text_bytes', null, sum(octet_length(item.value)) from decision d,
                json_each(json_array(d.rationale, d.constraints, d.alternatives, d.consequences)) list,
-               json_each(coalesce(list.value, '[]')) item)";
+               json_each(coalesce(list.value, '[]')) item group by 1";
 
-/// The counts that writes keep and that are not what is there, in words.
-pub(super) fn drift(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    let kept = stored_stats(connection)?;
-    let mut counted: BTreeMap<(String, &'static str), i64> = BTreeMap::new();
+/// The counts that are kept of what is there, made anew: by tenant, name and label.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) tenants: BTreeMap<(i64, String, &'static str), i64>,
+}
+
+impl Counted {
+    /// The names of all of them.
+    pub(super) const NAMES: &[&str] = &[
+        "events",
+        "handoffs",
+        "handoffs_to_remember",
+        "decisions",
+        "notes",
+        "reflections",
+        "principles",
+        "sessions",
+        "text_bytes",
+    ];
+}
+
+/// Counts what is there.
+pub(super) fn counted(connection: &Connection) -> Result<Counted, StoreError> {
+    let mut counted = Counted::default();
     let mut statement = connection.prepare(COUNTS)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (name, code): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
+        let (name, code): (String, Option<i64>) = (row.get(1)?, row.get(2)?);
         let label = code.map_or(Some(""), |code| match name.as_str() {
             "events" => EventKind::from_code(code).map(EventKind::as_str),
             "handoffs" => CompressionLevel::from_code(code).map(CompressionLevel::as_str),
             _ => DecisionStatus::from_code(code).map(DecisionStatus::as_str),
         });
-        counted.insert((name, label.unwrap_or("?")), row.get(2)?);
+        let key = (row.get(0)?, name, label.unwrap_or("?"));
+        *counted.tenants.entry(key).or_default() += row.get::<_, Option<i64>>(3)?.unwrap_or(0);
+    }
+    Ok(counted)
+}
+
+/// The counts that writes keep and that are not what is there, in words.
+pub(super) fn drift(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let kept = stored_stats(connection)?;
+    let mut store: BTreeMap<(String, &'static str), i64> = BTreeMap::new();
+    for ((_, name, label), count) in counted(connection)?.tenants {
+        *store.entry((name, label)).or_default() += count;
     }
     let mut wrong = Vec::new();
     for (stat, value) in kept.iter().filter(|(stat, _)| stat.is_countable()) {
         let (name, label) = stat.key();
-        let count = counted.get(&(name.to_owned(), label)).copied().unwrap_or(0);
+        let count = store.get(&(name.to_owned(), label)).copied().unwrap_or(0);
         if *value != count {
             wrong.push(format!("{name} {label}: kept {value}, counted {count}"));
         }
@@ -174,7 +217,10 @@ fn stat_rows(connection: &Connection) -> Result<Finding, StoreError> {
     let detail = if wrong.is_empty() {
         "every kept count equals what is there".to_owned()
     } else {
-        wrong.join("; ")
+        format!(
+            "{}: `agent-memory doctor --repair` counts anew",
+            wrong.join("; ")
+        )
     };
     Ok(Finding {
         check: "stat",
@@ -219,6 +265,22 @@ fn chunk_rows(connection: &Connection) -> Result<Finding, StoreError> {
     })
 }
 
+/// How much of the file is free. No fault: what is written next goes there.
+fn free_pages(connection: &Connection) -> Result<Finding, StoreError> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (pages, free) = (pragma("page_count")?, pragma("freelist_count")?);
+    let advice = if free > 1_000 && free > pages / 4 {
+        ": the next writes go there, or `agent-memory doctor --repair` gives them back to the disk"
+    } else {
+        ""
+    };
+    Ok(Finding {
+        check: "pages",
+        ok: true,
+        detail: format!("{free} of {pages} pages are free{advice}"),
+    })
+}
+
 fn terms_version(connection: &Connection) -> Result<Finding, StoreError> {
     let found: i64 =
         connection.query_row("select terms_version from store", [], |row| row.get(0))?;
@@ -231,38 +293,6 @@ fn terms_version(connection: &Connection) -> Result<Finding, StoreError> {
         ok: found == terms::TERMS_VERSION,
         detail,
     })
-}
-
-#[cfg(unix)]
-fn permissions(path: &std::path::Path) -> Vec<Finding> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let files = [
-        path.to_owned(),
-        with_suffix(path, "-wal"),
-        beside(path, "lock"),
-    ];
-    let open: Vec<String> = files
-        .iter()
-        .filter(|file| {
-            std::fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
-        })
-        .map(|file| file.display().to_string())
-        .collect();
-    let detail = if open.is_empty() {
-        "only the owner can read the files".to_owned()
-    } else {
-        format!("others can read {}: chmod 600", open.join(", "))
-    };
-    vec![Finding {
-        check: "permissions",
-        ok: open.is_empty(),
-        detail,
-    }]
-}
-
-#[cfg(not(unix))]
-fn permissions(_path: &std::path::Path) -> Vec<Finding> {
-    Vec::new()
 }
 
 /// The path with something put directly behind it, as SQLite names its log.

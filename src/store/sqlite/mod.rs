@@ -78,6 +78,7 @@ mod published;
 mod readers;
 mod recall;
 mod reflection;
+mod repair;
 mod restore;
 mod retention;
 mod rows;
@@ -98,6 +99,7 @@ pub fn schema_version() -> i64 {
     schema::schema_version()
 }
 
+pub(in crate::store) use repair::{repair, salvage};
 pub(in crate::store) use restore::{check_copy, restore};
 
 /// The version of the engine's library.

@@ -60,7 +60,8 @@ pub(super) fn quoted_whole(indexed: &str) -> String {
     format!("\"{}\"", indexed.replace('"', "\"\""))
 }
 
-fn document(tenant_no: i64, chunk: &NewChunk) -> String {
+/// The terms of a passage as the index is given them.
+pub(super) fn document(tenant_no: i64, chunk: &NewChunk) -> String {
     let mut text = String::with_capacity(chunk.terms.len() * 12);
     for term in &chunk.terms {
         // Writing to a string cannot fail.
@@ -167,7 +168,7 @@ pub(super) fn fill_index(connection: &Connection) -> Result<(), StoreError> {
 
 /// Every passage of a file with its tenant, made anew from its text; without it if that is being forgotten, and goes with
 /// its chunk. About 30 µs each.
-fn each_anew(
+pub(super) fn each_anew(
     connection: &Connection,
     mut take: impl FnMut(i64, i64, Option<NewChunk>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {

@@ -1,0 +1,328 @@
+//! What `doctor` finds and names, and what `doctor --repair` makes anew.
+
+use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::export::cli;
+use crate::process::{Server, client, command};
+
+/// A word that nothing else in the product holds.
+const WORD: &str = "xylographer";
+
+/// How `doctor` ended, and what it said.
+fn doctor(db: &Path, flags: &[&str]) -> (i32, String) {
+    let output = command(db).arg("doctor").args(flags).output().unwrap();
+    let words = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(words).unwrap(),
+    )
+}
+
+/// The line of a check that found something.
+fn wrong(words: &str, check: &str) -> String {
+    let line = words
+        .lines()
+        .find(|line| line.starts_with(&format!("WRONG {check}")));
+    line.unwrap_or_else(|| panic!("{check} found nothing: {words}"))
+        .to_owned()
+}
+
+fn beside(db: &Path, suffix: &str) -> PathBuf {
+    let mut name = db.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[expect(clippy::disallowed_methods, reason = "breaks a file on purpose")]
+fn open(db: &Path) -> Connection {
+    Connection::open(db).unwrap()
+}
+
+fn change(db: &Path, sql: &str) {
+    open(db).execute_batch(sql).unwrap();
+}
+
+/// A memory with something of each kind.
+fn memory(dir: &Path) -> PathBuf {
+    let db = dir.join("memory.db");
+    let handoff = [
+        "handoff",
+        "--session",
+        "s",
+        "--with-whom",
+        "Ada",
+        "--learned",
+        "the gauge leaks",
+    ];
+    cli(&db, &handoff);
+    cli(&db, &["note", "a xylographer cuts in wood"]);
+    cli(&db, &["decide", "cut along the grain"]);
+    let mut server = Server::start(&db);
+    for number in 0..30 {
+        let event = json!({
+            "session_id": "s", "channel": "private", "actor": {"type": "agent", "id": "a"}, "kind": "message",
+            "content": {"text": format!("reading {number} of the tide gauge, {}", "with more to it ".repeat(60))},
+        });
+        let mut answer = client()
+            .post(server.url("/api/v1/events"))
+            .send_json(&event)
+            .unwrap();
+        assert_eq!(answer.status(), 201);
+        let _id: Value = answer.body_mut().read_json().unwrap();
+    }
+    assert!(server.terminate().success());
+    assert_eq!(doctor(&db, &[]).0, 0);
+    db
+}
+
+fn finds(db: &Path) -> bool {
+    cli(db, &["recall", WORD]).contains("cuts in wood")
+}
+
+/// Repairs, and all is well again.
+#[track_caller]
+fn repaired(db: &Path) -> String {
+    let before = cli(db, &["export"]);
+    let (code, words) = doctor(db, &["--repair"]);
+    assert_eq!(code, 0, "{words}");
+    assert_eq!(cli(db, &["export"]).lines().count(), before.lines().count());
+    assert!(words.contains(".before-repair-20"), "{words}");
+    assert!(finds(db));
+    words
+}
+
+#[test]
+fn a_missing_term_is_found_and_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = memory(dir.path());
+    let seq = "(select chunk_first from note)";
+    let connection = open(&db);
+    let terms: String = connection
+        .query_row(
+            &format!("select group_concat(term, ' ') from term_instance where doc = {seq} and term like '1:xylo%'"),
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    let sql =
+        format!("insert into term_index (term_index, rowid, terms) select 'delete', {seq}, ?1");
+    connection.execute(&sql, [terms]).unwrap();
+    drop(connection);
+    assert!(!finds(&db));
+    let (code, words) = doctor(&db, &[]);
+    assert_eq!(code, 1);
+    assert!(wrong(&words, "index").contains("1 of "), "{words}");
+    repaired(&db);
+    // A term too many is as wrong.
+    change(
+        &db,
+        &format!("insert into term_index (rowid, terms) values ({seq}, '1:nonsense')"),
+    );
+    assert!(wrong(&doctor(&db, &[]).1, "index").contains("by others'"));
+    repaired(&db);
+}
+
+#[test]
+fn passages_that_are_gone_or_nobodys_are_found_and_cut_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = memory(dir.path());
+    change(
+        &db,
+        "delete from chunk where entity_type = 3;
+         delete from chunk where seq = (select max(seq) from chunk where entity_type = 0);
+         update chunk set signature = zeroblob(10) where seq = (select min(seq) from chunk where entity_type = 0);
+         insert into chunk (seq, tenant_no, entity_type, entity_seq, ts, sensitivity, field, byte_start, byte_end, words, signature)
+             values (999, 1, 2, 77, 0, 0, 7, 0, 1, 1, zeroblob(16));",
+    );
+    let said = wrong(&doctor(&db, &[]).1, "chunks");
+    assert!(
+        said.contains("1 without an entity") && said.contains("1 without a signature"),
+        "{said}"
+    );
+    let words = repaired(&db);
+    assert!(
+        words.contains("passages of 3 memories anew, removed"),
+        "{words}"
+    );
+    // What was cut anew can be forgotten like anything.
+    let mut server = Server::start(&db);
+    let listed = server.get("/api/v1/knowledge").unwrap();
+    let id = listed["knowledge"][0]["note_id"].as_str().unwrap();
+    let answer = client()
+        .delete(server.url(&format!("/api/v1/knowledge/{id}")))
+        .call()
+        .unwrap();
+    assert_eq!(answer.status(), 204);
+    assert!(server.terminate().success());
+    assert!(!finds(&db));
+    assert_eq!(doctor(&db, &[]).0, 0);
+}
+
+#[test]
+fn wrong_counts_and_totals_are_found_and_counted_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = memory(dir.path());
+    for (sql, check, words) in [
+        (
+            "update stat set value = value + 7 where name = 'notes'",
+            "stat",
+            "notes : kept 8, counted 1",
+        ),
+        (
+            "update tenant_stat set value = 3 where name = 'decisions'",
+            "stat",
+            "do not add up",
+        ),
+        (
+            "update summary set handoffs = handoffs + 1 where with_whom = 'Ada'",
+            "totals",
+            "totals of projects and people",
+        ),
+        ("update session set events = 5", "totals", "1 of sessions"),
+        (
+            "update tenant set words = words + 1",
+            "chunks",
+            "1 tenants with wrong totals",
+        ),
+    ] {
+        change(&db, sql);
+        let (code, said) = doctor(&db, &[]);
+        assert_eq!(code, 1, "{sql}");
+        assert!(wrong(&said, check).contains(words), "{sql}: {said}");
+        repaired(&db);
+    }
+    // What never falls is kept.
+    let status: Value = serde_json::from_str(&cli(&db, &["status", "--json"])).unwrap();
+    assert_eq!(status["stats"]["events_recorded.message"], 30);
+}
+
+#[test]
+fn rows_that_lost_what_they_belong_to_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = memory(dir.path());
+    change(&db, "delete from session");
+    let said = wrong(&doctor(&db, &[]).1, "references");
+    assert!(
+        said.contains("30 events without their session") && said.contains("1 handoffs"),
+        "{said}"
+    );
+}
+
+#[test]
+fn files_that_others_may_read_and_what_was_left_behind_are_found_and_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = memory(dir.path());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for file in [db.clone(), beside(&db, ".lock"), beside(&db, ".turn")] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let part = beside(&db, ".restore.part");
+    fs::write(&part, "left").unwrap();
+    let (code, words) = doctor(&db, &[]);
+    assert_eq!(code, 1);
+    let said = wrong(&words, "permissions");
+    assert!(
+        said.contains("memory.db,")
+            && said.contains("memory.db.turn")
+            && said.contains("chmod 600"),
+        "{said}"
+    );
+    assert!(wrong(&words, "left behind").contains("restore.part"));
+    repaired(&db);
+    assert_eq!([mode(&db), mode(&beside(&db, ".turn"))], [0o600, 0o600]);
+    assert!(!part.exists());
+    // The copy that the repair made is mentioned, and no fault.
+    assert!(doctor(&db, &[]).1.contains("before-repair-"));
+}
+
+#[test]
+fn whoever_keeps_others_from_writing_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = memory(dir.path());
+    let turn = fs::OpenOptions::new()
+        .write(true)
+        .open(beside(&db, ".turn"))
+        .unwrap();
+    turn.lock().unwrap();
+    let (code, words) = doctor(&db, &[]);
+    assert_eq!(code, 1);
+    let said = wrong(&words, "locks");
+    assert!(
+        said.contains(&format!("process {}", std::process::id())),
+        "{said}"
+    );
+    drop(turn);
+    assert_eq!(doctor(&db, &[]).0, 0);
+}
+
+#[test]
+fn nothing_is_repaired_under_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = memory(dir.path());
+    let mut server = Server::start(&db);
+    let (code, words) = doctor(&db, &["--repair"]);
+    assert_eq!(code, 75, "{words}");
+    let new = dir.path().join("new.db");
+    let (code, words) = doctor(&db, &["--salvage", new.to_str().unwrap()]);
+    assert_eq!(code, 75, "{words}");
+    assert!(server.terminate().success());
+    repaired(&db);
+}
+
+#[test]
+fn a_damaged_page_is_named_left_alone_and_what_is_beside_it_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = memory(dir.path());
+    // A leaf of the events, in the middle of them.
+    let page: i64 = open(&db)
+        .query_row(
+            "select pageno from dbstat where name = 'event' and pagetype = 'leaf' order by path limit 1 offset 2",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    let mut file = fs::OpenOptions::new().write(true).open(&db).unwrap();
+    file.seek(SeekFrom::Start((u64::try_from(page).unwrap() - 1) * 4096))
+        .unwrap();
+    file.write_all(&[0xa5; 4096]).unwrap();
+    drop(file);
+    let (code, words) = doctor(&db, &[]);
+    assert_eq!(code, 1);
+    assert!(
+        wrong(&words, "integrity").contains("table event"),
+        "{words}"
+    );
+    let copy = dir.path().join("copy.db");
+    let copied = command(&db).arg("backup").arg(&copy).output().unwrap();
+    assert_eq!(copied.status.code(), Some(74));
+    assert!(!copy.exists() && String::from_utf8_lossy(&copied.stderr).contains("damaged"));
+    let before = fs::read(&db).unwrap();
+    let (code, words) = doctor(&db, &["--repair"]);
+    assert_eq!(code, 74, "{words}");
+    assert!(
+        words.contains("--salvage") && words.contains("table event"),
+        "{words}"
+    );
+    assert_eq!(fs::read(&db).unwrap(), before);
+
+    let new = dir.path().join("new.db");
+    let (code, words) = doctor(&db, &["--salvage", new.to_str().unwrap()]);
+    assert_eq!(code, 1, "{words}");
+    assert!(words.contains("LOST  event: 1 places"), "{words}");
+    assert_eq!(fs::read(&db).unwrap(), before);
+    cli(&db, &["restore", new.to_str().unwrap(), "--force"]);
+    assert_eq!(doctor(&db, &[]).0, 0);
+    let left: i64 = open(&db)
+        .query_row("select count(*) from event", [], |row| row.get(0))
+        .unwrap();
+    // A page has three of them.
+    assert!((24..30).contains(&left), "{left}");
+    assert!(finds(&db));
+    assert!(cli(&db, &["recall", "reading", "29"]).contains("reading 29"));
+}

@@ -134,12 +134,7 @@ pub fn run(
     };
     let mut jobs = Jobs::start(services.clone(), config.access.audit_days)
         .context("the job thread could not be started")?;
-    let stem = config.store.path.file_stem();
-    let stem = stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let mut copies = BackupJob::start(services.clone(), config.upkeep.backup.clone(), stem)
-        .context("the thread that makes copies could not be started")?;
-    let mut retention = RetentionJob::start(services.clone(), config.upkeep.retain_events_ms)
-        .context("the thread that takes out what is too old could not be started")?;
+    let (mut copies, mut retention) = start_upkeep(&services, config)?;
     let outcome = actix_web::rt::System::new().block_on(listen(config, state, doors, ready, stop));
     copies.stop();
     retention.stop();
@@ -167,6 +162,17 @@ fn needs_key(config: &Config) -> anyhow::Error {
         config.listen,
         config.store.path.display(),
     )
+}
+
+/// Starts what is done to the file by the clock.
+fn start_upkeep(services: &Services, config: &Config) -> anyhow::Result<(BackupJob, RetentionJob)> {
+    let stem = config.store.path.file_stem();
+    let stem = stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let copies = BackupJob::start(services.clone(), config.upkeep.backup.clone(), stem)
+        .context("the thread that makes copies could not be started")?;
+    let retention = RetentionJob::start(services.clone(), config.upkeep.retain_events_ms)
+        .context("the thread that takes out what is too old could not be started")?;
+    Ok((copies, retention))
 }
 
 /// What metrics are told of what was asked for.

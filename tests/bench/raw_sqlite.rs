@@ -24,7 +24,7 @@ const SCHEMA: [&str; 5] = [
     include_str!("../../src/store/sqlite/migrations/0003_signature.sql"),
     include_str!("../../src/store/sqlite/migrations/0004_upkeep.sql"),
     include_str!("../../src/store/sqlite/migrations/0005_passage.sql"),
-    include_str!("../../src/store/sqlite/migrations/0008_merge.sql"),
+    include_str!("../../src/store/sqlite/migrations/0008_pace.sql"),
 ];
 /// Events of one session before the next begins; as in `scripts/lib/wrk.lua`.
 const EVENTS_PER_SESSION: usize = 200;

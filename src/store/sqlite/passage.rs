@@ -114,6 +114,8 @@ pub(super) fn insert(
         words += length(chunk.words);
     }
     unit.effects.tenant(owner.tenant_no, span.count, words);
+    unit.effects
+        .sensitive(owner.tenant_no, owner.sensitivity.code());
     Ok(())
 }
 

@@ -40,7 +40,7 @@ fn steps() -> Vec<M<'static>> {
         M::up(include_str!("migrations/0005_passage.sql")),
         M::up(include_str!("migrations/0006_access.sql")),
         M::up(include_str!("migrations/0007_projects.sql")),
-        M::up(include_str!("migrations/0008_merge.sql")),
+        M::up(include_str!("migrations/0008_pace.sql")),
     ]
 }
 

@@ -73,6 +73,7 @@ struct TenantDelta {
     passages: i64,
     words: i64,
     erasures: i64,
+    most_sensitive: i64,
 }
 
 impl Effects {
@@ -119,6 +120,12 @@ impl Effects {
         delta.words += words;
     }
 
+    /// Says that a tenant has passages of this sensitivity, by its code.
+    pub(super) fn sensitive(&mut self, tenant_no: i64, sensitivity: i64) {
+        let delta = self.tenants.entry(tenant_no).or_default();
+        delta.most_sensitive = delta.most_sensitive.max(sensitivity);
+    }
+
     /// Indexes a passage under its number.
     pub(super) fn index(&mut self, seq: i64, document: String) {
         self.change_terms(seq, document, false);
@@ -159,6 +166,7 @@ impl Effects {
             sum.passages += delta.passages;
             sum.words += delta.words;
             sum.erasures += delta.erasures;
+            sum.most_sensitive = sum.most_sensitive.max(delta.most_sensitive);
         }
         self.terms.extend(other.terms);
         self.terms_bytes += other.terms_bytes;
@@ -230,13 +238,13 @@ impl Effects {
         )?;
         let mut totals = connection.prepare_cached(
             "update tenant set write_seq = write_seq + :writes, passages = passages + :passages, words = words + :words,
-                 erasures = erasures + :erasures
+                 erasures = erasures + :erasures, most_sensitive = max(most_sensitive, :most_sensitive)
              where tenant_no = :tenant_no",
         )?;
         for (tenant_no, delta) in &self.tenants {
             totals.execute(named_params! {
                 ":tenant_no": tenant_no, ":writes": delta.writes.max(1), ":passages": delta.passages, ":words": delta.words,
-                ":erasures": delta.erasures,
+                ":erasures": delta.erasures, ":most_sensitive": delta.most_sensitive,
             })?;
             for (stat, by) in delta.stats.iter().filter(|(_, by)| **by != 0) {
                 let (name, label) = stat.key();

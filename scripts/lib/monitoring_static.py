@@ -15,6 +15,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 import monitoring_source as source
 from monitoring_promql import TARGET, Catalog, Reading, split_labels
 
+# A tool that takes longer than this hangs, even where others have the processor.
+TOOL_LIMIT_S = 600
 # It fires always, so there is nothing it stays silent in.
 NEVER_SILENT = {"AgentMemoryWatchdog"}
 GUIDE_ALERTS = ["AgentMemoryDown", "HighMemoryUsage", "DatabasePoolExhausted", "HighErrorRate", "RapidStorageGrowth"]
@@ -25,7 +27,7 @@ METRIC = re.compile(r"\b(?:agent_memory[_:]|process_)[a-z0-9_:]+[a-z0-9]\b")
 
 def run(*command, **options):
     """A tool's verdict: nothing if it is content, else what it said."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=source.ROOT, timeout=120, **options)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=source.ROOT, timeout=TOOL_LIMIT_S, **options)
     return [] if done.returncode == 0 else [f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}"]
 
 

@@ -72,6 +72,7 @@ class Live:
             self.recording.calm(time.time(), after_errors=False)
             self.too_many_readers()
             self.killed()
+            self.check("counts of what is remembered did not fall with the kill, as those of the process did", self.never_fell)
             self.file_gone()
             if self.faulty:
                 self.injected()
@@ -191,6 +192,14 @@ class Live:
         self.check("and is resolved after a restart", lambda: self.arrives("AgentMemoryDown", "resolved", until))
         self.recording.fault(began, until, ("AgentMemoryDown",))
         self.recording.calm(self.settled(), after_errors=True)
+
+    def never_fell(self):
+        fell = self.hasty.query('sum by (kind) (resets(agent_memory_events_total{job="agent-memory"}[1h]))')
+        begun_anew = self.hasty.query('sum(resets(agent_memory_http_requests_total{job="agent-memory"}[1h]))')
+        faults = [f"{labels['kind']} fell {count:.0f} times" for labels, count in fell if count]
+        if not fell or not begun_anew or not begun_anew[0][1]:
+            faults.append("no counter fell, so nothing is known of those that should not")
+        return faults
 
     def file_gone(self):
         """The file is moved away: the process lives and answers, and every write is refused."""

@@ -264,11 +264,6 @@ fn neither_paths_nor_tenants_nor_sessions_make_series_and_a_scrape_stays_small()
     let with_id = named.iter().filter(|line| line.contains(&id)).count();
     assert!(with_id > 20 && bare > 200, "{with_id} of {bare}");
     let most = text.len() + bare * (exemplars.max().unwrap() + 8);
-    println!(
-        "{} series, {} octets, {most} at most",
-        series(&text).len(),
-        text.len()
-    );
     let count = series(&text).len();
     assert_eq!(count, before);
     assert!(count < 3_000, "{count}");

@@ -157,7 +157,9 @@ class Live:
         return [f"{name} went to {where} instead of {path}"] if path and where != path else []
 
     def silence(self, since):
-        fired = self.hasty.query_range('ALERTS{alertstate="firing",alertname!="AgentMemoryWatchdog"}', since, time.time(), 1)
+        """At its own pace the disk is judged by six hours; twenty times faster, a build that others run fills it within a day."""
+        silent = "AgentMemoryWatchdog" + ("" if self.factor == 1 else "|AgentMemoryDiskFullIn24h")
+        fired = self.hasty.query_range(f'ALERTS{{alertstate="firing",alertname!~"{silent}"}}', since, time.time(), 1)
         return [f"{labels['alertname']} fired: {labels}" for labels, _ in fired]
 
     def too_many_readers(self):

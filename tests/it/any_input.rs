@@ -38,17 +38,36 @@ fn draw<T: std::fmt::Debug + Clone>(
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let end = Instant::now() + Duration::from_secs(number("FUZZ_SECONDS", 4));
     let mut count = 0;
+    let begun = Instant::now();
+    let mut minute = 1;
     while Instant::now() < end || count < 20 {
         let input = strategy.new_tree(&mut runner).unwrap().current();
-        let begun = Instant::now();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| attempt(&input)));
-        let slow = begun.elapsed() > PATIENCE;
-        assert!(
-            outcome.is_ok() && !slow,
+        // Whether it was answered well, and in time. A machine that stands still for a while is not our fault, so that one
+        // that came late is tried again.
+        let mut tried = || {
+            let begun = Instant::now();
+            let attempt = std::panic::AssertUnwindSafe(|| attempt(&input));
+            let is_well = std::panic::catch_unwind(attempt).is_ok();
+            (is_well, begun.elapsed() < PATIENCE)
+        };
+        let mut outcome = tried();
+        for _ in 0..2 {
+            if !outcome.1 {
+                outcome = tried();
+            }
+        }
+        assert_eq!(
+            outcome,
+            (true, true),
             "input {count} of FUZZ_SEED={seed}: {:.2000}",
             format!("{input:?}")
         );
         count += 1;
+        if begun.elapsed() > Duration::from_secs(60 * minute) {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            eprintln!("{name}: {count} inputs in {minute} min");
+            minute += 1;
+        }
     }
     count
 }

@@ -523,6 +523,6 @@ fn no_command_in_another_tenant_tells_that_something_is_there() {
         );
         tried += 1;
     }
-    assert!(tried > 35, "{tried}");
+    assert!(tried >= 35, "{tried}");
     assert_eq!((whole("a"), whole("b")), (mine, theirs));
 }

@@ -25,6 +25,7 @@ pub mod project;
 pub mod recall;
 pub mod redact;
 pub mod reflection;
+pub mod schedule;
 pub mod session;
 pub mod stat;
 pub mod terms;
@@ -44,6 +45,7 @@ pub use id::{
 pub use invalid::Invalid;
 pub use name::{Name, TenantId};
 pub use passage::NewChunk;
+pub use schedule::Schedule;
 pub use stat::Stat;
 pub use time::Timestamp;
 pub use tool::Tool;

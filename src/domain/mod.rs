@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod caller;
 pub mod chunk;
+pub mod consolidation;
 pub mod content;
 pub mod context;
 pub mod decision;
@@ -50,6 +51,7 @@ pub use stat::Stat;
 pub use time::Timestamp;
 pub use tool::Tool;
 pub use vocabulary::{
-    ActorType, ArtifactKind, AuditAction, Channel, ChunkField, CompressionLevel, DecisionScope,
-    DecisionStatus, EntityType, EventKind, JobType, Origin, Scope, Sensitivity, Via,
+    ActorType, ArtifactKind, AuditAction, Channel, ChunkField, CompressionLevel, ConsolidationType,
+    DecisionScope, DecisionStatus, EntityType, EventKind, JobCause, JobStatus, JobType, Origin,
+    Scope, Sensitivity, Via,
 };

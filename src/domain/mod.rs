@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod caller;
 pub mod chunk;
+pub mod consolidate;
 pub mod content;
 pub mod context;
 pub mod decision;
@@ -48,6 +49,6 @@ pub use stat::Stat;
 pub use time::Timestamp;
 pub use tool::Tool;
 pub use vocabulary::{
-    ActorType, ArtifactKind, AuditAction, Channel, ChunkField, CompressionLevel, DecisionScope,
-    DecisionStatus, EntityType, EventKind, JobType, Origin, Scope, Sensitivity, Via,
+    ActorType, ArtifactKind, AuditAction, Channel, ChunkField, CompressionLevel, ConsolidationType,
+    DecisionScope, DecisionStatus, EntityType, EventKind, JobType, Origin, Scope, Sensitivity, Via,
 };

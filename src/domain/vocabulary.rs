@@ -289,6 +289,21 @@ vocabulary! {
         /// Forgetting a session with all it holds.
         ForgetSession = 1 "forget_session",
     }
+    /// The kinds of work that consolidation is made of.
+    ConsolidationType {
+        /// Old handoffs are shown in shorter forms.
+        HandoffCompression = 0 "handoff_compression",
+        /// What recurs in the identity thread becomes a principle.
+        IdentityConsolidation = 1 "identity_consolidation",
+        /// Old decisions that nobody asked for leave the wake-up.
+        DecisionArchival = 2 "decision_archival",
+        /// What a month came to.
+        Reflection = 3 "reflection",
+        /// What was noted again is shown once.
+        Deduplication = 4 "deduplication",
+        /// The upkeep of the file.
+        Maintenance = 5 "maintenance",
+    }
 }
 
 impl Channel {

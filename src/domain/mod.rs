@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod caller;
 pub mod chunk;
+pub mod consolidate;
 pub mod consolidation;
 pub mod content;
 pub mod context;

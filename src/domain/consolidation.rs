@@ -1,22 +1,21 @@
 //! Runs of consolidation: what a job changes, its place in the history, and how it is undone.
 //!
-//! What is to be changed is planned by [`crate::domain::consolidate`], from facts alone. Here a plan has become a list of
-//! [`Change`]s, one a row. The store carries them out in slices and keeps, for each, the state before ([`State`]) and a
-//! hash of the state after. So an undo restores what was there, and sees what was changed since: that it refuses to touch.
+//! What is to be changed is planned by [`crate::domain::consolidate`], from facts alone. The store carries the changes out
+//! in slices and keeps, for each, the state before ([`State`]) and a hash of the state after. So an undo restores what was
+//! there, and sees what was changed since: that it refuses to touch.
 //!
-//! **Invariant:** a change never holds more than what readers show: the six texts of a handoff, the words of a decision
-//! and the content of a note are in none.
+//! **Invariant:** a state holds what consolidation may change and no more: the six texts of a handoff, the words of a
+//! decision and the content of a note are in none.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::consolidate::Change;
 use crate::domain::content::Fingerprint;
 use crate::domain::export::{PrincipleRow, ReflectionRow};
-use crate::domain::principle::PrincipleBody;
-use crate::domain::reflection::ReflectionBody;
 use crate::domain::{
-    CompressionLevel, ConsolidationType, DecisionId, EntityType, HandoffId, JobCause, JobId,
-    JobStatus, NoteId, PrincipleId, ReflectionId, Timestamp,
+    CompressionLevel, ConsolidationType, DecisionId, EntityType, EventId, HandoffId, JobCause,
+    JobId, JobStatus, NoteId, PrincipleId, ReflectionId, Timestamp,
 };
 
 /// Most things that a refused undo names.
@@ -28,85 +27,32 @@ pub const STOPPED: &str = "the server stopped before it was done";
 /// Reason of a job that met a fault; the log says which.
 pub const FAULT: &str = "the store could not be used; the log of the process says more";
 
-/// One row that is to be shown otherwise.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// A handoff gets the forms of its level; nothing happens unless it still stands at `from`.
-    Handoff {
-        /// Which.
-        id: HandoffId,
-        /// The level it was planned from.
-        from: CompressionLevel,
-        /// What it is shown as.
-        to: Forms,
-    },
-    /// A decision leaves the wake-up, unless it was found by a search or superseded since.
-    Decision {
-        /// Which.
-        id: DecisionId,
-    },
-    /// A note is shown by another one, or by itself again, or for so many others; nothing happens if it was changed since.
-    Note {
-        /// Which.
-        id: NoteId,
-        /// When it was last changed, as planned from.
-        seen: Timestamp,
-        /// How it is shown.
-        to: Showing,
-    },
-    /// A period is reflected on, or no longer.
-    Reflection {
-        /// Which; the same period has the same one.
-        id: ReflectionId,
-        /// What it says.
-        body: Option<ReflectionBody>,
-    },
-    /// Something recurs, or no longer.
-    Principle {
-        /// Which; what recurs has the same one.
-        id: PrincipleId,
-        /// What it says.
-        body: Option<PrincipleBody>,
-    },
-}
-
-impl Change {
-    /// What it is about, in the store's words.
-    pub fn target(&self) -> (EntityType, [u8; 16]) {
-        match self {
-            Self::Handoff { id, .. } => (EntityType::Handoff, *id.bytes()),
-            Self::Decision { id } => (EntityType::Decision, *id.bytes()),
-            Self::Note { id, .. } => (EntityType::Knowledge, *id.bytes()),
-            Self::Reflection { id, .. } => (EntityType::Reflection, *id.bytes()),
-            Self::Principle { id, .. } => (EntityType::Principle, *id.bytes()),
-        }
-    }
-}
-
-/// A change, with what the row takes where it is shown, in tokens.
-#[derive(Debug, Clone)]
-pub struct Step {
-    /// What is to be done.
-    pub change: Change,
-    /// Tokens before.
-    pub tokens_before: u64,
-    /// Tokens after.
-    pub tokens_after: u64,
-}
-
 /// What a slice of changes came to.
 #[derive(Debug, Clone)]
 pub struct Applied {
-    /// Steps that the slice had no time for, in order.
-    pub left: Vec<Step>,
+    /// Changes that the slice had no time for, in order.
+    pub left: Vec<Change>,
     /// Rows that are shown otherwise now.
     pub affected: u64,
+}
+
+/// What a change is about, in the store's words.
+pub fn target(change: &Change) -> (EntityType, [u8; 16]) {
+    match change {
+        Change::Compress(it) => (EntityType::Handoff, *it.handoff_id.bytes()),
+        Change::Archive(it) => (EntityType::Decision, *it.decision_id.bytes()),
+        Change::Fold(it) => (EntityType::Knowledge, *it.note_id.bytes()),
+        Change::WritePrinciple(it) => (EntityType::Principle, *it.principle_id.bytes()),
+        Change::RetirePrinciple(it) => (EntityType::Principle, *it.principle_id.bytes()),
+        Change::WriteReflection(it) => (EntityType::Reflection, *it.reflection_id.bytes()),
+        Change::RetireReflection(it) => (EntityType::Reflection, *it.reflection_id.bytes()),
+    }
 }
 
 /// The wire form of what is of this type under this id.
 pub fn wire_id(entity: EntityType, id: [u8; 16]) -> String {
     match entity {
-        EntityType::Event => crate::domain::EventId::from_bytes(id).to_string(),
+        EntityType::Event => EventId::from_bytes(id).to_string(),
         EntityType::Handoff => HandoffId::from_bytes(id).to_string(),
         EntityType::Decision => DecisionId::from_bytes(id).to_string(),
         EntityType::Knowledge => NoteId::from_bytes(id).to_string(),
@@ -139,17 +85,6 @@ impl Forms {
     }
 }
 
-/// How a note is shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Showing {
-    /// The note that says the same and is shown for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duplicate_of: Option<NoteId>,
-    /// How many others it is shown for.
-    #[serde(default)]
-    pub duplicates: u32,
-}
-
 /// What a job may change of a row, as it was before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -158,8 +93,8 @@ pub enum State {
     Handoff(Forms),
     /// Of a decision: since when it is out of the wake-up.
     Decision(Option<Timestamp>),
-    /// Of a note.
-    Note(Showing),
+    /// Of a note: the one that is shown for it.
+    Note(Option<NoteId>),
     /// A reflection, whole.
     Reflection(Box<ReflectionRow>),
     /// A principle, whole.

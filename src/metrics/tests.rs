@@ -29,6 +29,7 @@ fn text(metrics: &Metrics) -> String {
             engine_bytes: 7,
             measures: &Measures::default(),
             blocking: (1, 8),
+            consolidation: None,
         },
         Format::Text,
     )

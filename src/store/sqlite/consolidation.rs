@@ -26,11 +26,13 @@ use crate::store::sqlite::unit::{Unit, find, tenant_no};
 use crate::store::{Pending, StoreError, Wait};
 
 mod apply;
+mod drawn;
 mod facts;
 mod undo;
 mod upkeep;
 
 pub(super) use apply::forget_changes;
+pub(super) use drawn::forget_drawn;
 
 /// Columns of a job; [`read_job`] reads them.
 const COLUMNS: &str = "select j.job_no, j.id, j.job_type, j.cause, j.status, j.started_at, j.completed_at, j.items_processed,
@@ -146,8 +148,8 @@ impl super::Sqlite {
             };
             let id = JobId::generate(now);
             unit.execute(
-                "insert into consolidation_job (id, job_type, tenant_no, cause, started_at)
-                 values (:id, :job_type, :tenant_no, :cause, :now)",
+                "insert into consolidation_job (id, job_type, tenant_no, cause, started_at, last_handoff)
+                 values (:id, :job_type, :tenant_no, :cause, :now, (select coalesce(max(seq), 0) from handoff))",
                 named_params! {
                     ":id": id.bytes(), ":job_type": job_type.code(), ":tenant_no": number, ":cause": cause.code(),
                     ":now": now.millis(),
@@ -201,11 +203,7 @@ impl super::Sqlite {
                 let mut rows = statement.query(params.as_slice())?;
                 parts.push(take_rows(&mut rows, |row| Ok((read_job(row)?, 256)))?);
             }
-            Ok(Paged::from_rows(
-                List::Jobs,
-                page,
-                Rows::merge(parts, page),
-            ))
+            Ok(Paged::from_rows(List::Jobs, page, Rows::merge(parts, page)))
         })
     }
 
@@ -290,7 +288,10 @@ impl super::Sqlite {
 }
 
 /// The jobs that a tenant sees: its own, and those of the whole file.
-const OF_TENANT: [&str; 2] = ["j.tenant_no = :tenant_no", "j.tenant_no is null and :tenant_no is not null"];
+const OF_TENANT: [&str; 2] = [
+    "j.tenant_no = :tenant_no",
+    "j.tenant_no is null and :tenant_no is not null",
+];
 
 /// Ends a job and counts it.
 fn end(unit: &Unit<'_>, job_no: i64, ending: &Ending, now: Timestamp) -> Result<(), StoreError> {

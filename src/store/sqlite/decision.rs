@@ -15,6 +15,7 @@ use crate::domain::{
 };
 use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
+use crate::store::sqlite::consolidation::forget_changes;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::idempotency;
 use crate::store::sqlite::passage::{self, Owner, Span};
@@ -25,9 +26,13 @@ use crate::store::sqlite::session;
 use crate::store::sqlite::unit::{Unit, tenant_no};
 use crate::store::{IdempotencyKey, Pending, StoreError, Wait};
 
+mod current;
+
+pub(super) use current::current;
+
 pub(super) const COLUMNS: &str = "select d.seq, d.id, p.project_id, d.ts, d.status, d.scope, d.decision, d.rationale, d.constraints,
          d.alternatives, d.consequences, d.refs, d.superseded_by,
-         d.fingerprint
+         d.fingerprint, d.archived_at, d.last_recalled_at
      from decision d
      left join project p on p.project_no = d.project_no";
 
@@ -48,6 +53,7 @@ pub(super) fn read_decision(
         superseded_by: row
             .get::<_, Option<[u8; 16]>>(12)?
             .map(DecisionId::from_bytes),
+        archived_at: row.get::<_, Option<i64>>(14)?.map(Timestamp::from_millis),
     };
     Ok((
         Position {
@@ -428,6 +434,7 @@ pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<()
     };
     drop(rows);
     drop(statement);
+    forget_changes(unit, tenant_no, EntityType::Decision, &id)?;
     passage::delete(unit, tenant_no, span, &chunks_of(&words, ts))?;
     unit.execute("delete from decision where seq = ?1", [seq])?;
     unit.execute(

@@ -4,13 +4,13 @@
 
 use rusqlite::Connection;
 
-use crate::domain::decision::{Decision, DecisionFilter};
+use crate::domain::decision::Decision;
 use crate::domain::handoff::Handoff;
 use crate::domain::page::{Direction, Page};
 use crate::domain::principle::Principle;
 use crate::domain::reflection::Reflection;
 use crate::domain::wake_up::{self, Layer, WakeUpFacts, WakeUpQuery};
-use crate::domain::{Caller, DecisionStatus, HandoffId, Timestamp};
+use crate::domain::{Caller, HandoffId, Timestamp};
 use crate::store::measure::Op;
 use crate::store::sqlite::handoff::{self, Selection};
 use crate::store::sqlite::unit::tenant_no;
@@ -141,19 +141,8 @@ fn decisions(
 ) -> Result<Vec<Decision>, StoreError> {
     let mut decisions =
         decision::standing(connection, tenant_no, &caller.tenant, wake_up::MAX_STANDING)?;
-    let filter = DecisionFilter {
-        status: Some(DecisionStatus::Active),
-        ..DecisionFilter::default()
-    };
     let page = Page::first(wake_up::MAX_STANDING, Direction::Descending);
-    let newest = decision::select(
-        connection,
-        tenant_no,
-        &caller.tenant,
-        project_no,
-        &filter,
-        &page,
-    )?;
+    let newest = decision::current(connection, tenant_no, &caller.tenant, project_no, &page)?;
     for (_, decision) in newest.items {
         if decisions
             .iter()

@@ -16,6 +16,8 @@ create table consolidation_job (
     items_affected integer not null default 0,
     tokens_before integer not null default 0,
     tokens_after integer not null default 0,
+    -- The last handoff there was when it began, so that the next one knows what is new.
+    last_handoff integer not null default 0,
     -- Why it failed or was skipped, in words of ours.
     reason text,
     undone_at integer

@@ -83,6 +83,7 @@ struct Watch {
 /// Jobs that were begun, to be done by the thread that has the time.
 #[derive(Debug)]
 struct Round {
+    #[expect(dead_code, reason = "held, not read")]
     turn: ConsolidationTurn,
     jobs: Vec<(Caller, ConsolidationJob)>,
 }

@@ -35,6 +35,7 @@ mod bad_input;
 mod batch;
 mod browser;
 mod cli;
+mod consolidation;
 mod context;
 mod decision;
 mod event;

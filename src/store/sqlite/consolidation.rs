@@ -41,7 +41,7 @@ const COLUMNS: &str = "select j.job_no, j.id, j.job_type, j.cause, j.status, j.s
 
 /// The right to consolidate, until dropped.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "held, not read")] File);
+pub(in crate::store) struct Turn(#[expect(dead_code, reason = "held, not read")] File);
 
 fn whole(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
@@ -265,8 +265,7 @@ impl super::Sqlite {
 
     pub(in crate::store) fn consolidated_until(&self, wait: Wait) -> Result<Timestamp, StoreError> {
         self.read(Op::Look, wait, |connection| {
-            // A new file has nothing to catch up with.
-            let sql = "select max(s.created_at, coalesce(d.done_until, 0)) from store s left join consolidation_due d";
+            let sql = "select done_until from consolidation_due";
             let until = find(connection, sql, [], |row| row.get(0))?;
             Ok(Timestamp::from_millis(until.unwrap_or(0)))
         })

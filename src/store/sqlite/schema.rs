@@ -70,6 +70,11 @@ fn take_steps(
         "insert into store (only_row, created_at, terms_version, proved_at) values (1, ?1, ?2, ?1) on conflict do nothing",
         (now.millis(), terms::TERMS_VERSION),
     )?;
+    // Neither a new file nor one that has just been upgraded has missed a round of consolidation.
+    connection.execute(
+        "insert into consolidation_due (only_row, done_until) values (1, ?1) on conflict do nothing",
+        [now.millis()],
+    )?;
     Ok(())
 }
 

@@ -60,7 +60,6 @@ create table consolidation_due (
     only_row integer primary key constraint consolidation_due_only_row check (only_row = 1),
     done_until integer not null
 ) strict;
-insert into consolidation_due (only_row, done_until) select 1, coalesce((select created_at from store), 0);
 
 -- Handoffs by the level that their age may ask them to leave.
 create index handoff_by_level on handoff (tenant_no, compression_level, created_at) where compression_level < 3;

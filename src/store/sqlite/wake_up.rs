@@ -17,6 +17,8 @@ use crate::store::sqlite::unit::tenant_no;
 use crate::store::sqlite::{decision, identity, note, principle, reflection, session};
 use crate::store::{StoreError, Wait};
 
+mod progressive;
+
 /// Most people and topics that the totals name.
 const MOST_NAMES: usize = 8;
 
@@ -88,9 +90,15 @@ fn facts(
             .collect::<Vec<_>>()
             .iter(),
     );
-    let older = match relevant {
-        None => older,
-        Some(ids) => by_ids(connection, tenant_no, caller, query, ids, &recent)?,
+    let (older, months) = match relevant {
+        None if query.layers.contains(&Layer::Progressive) => {
+            progressive::by_age(connection, tenant_no, caller, &selection, older)?
+        }
+        None => (older, Vec::new()),
+        Some(ids) => (
+            by_ids(connection, tenant_no, caller, query, ids, &recent)?,
+            Vec::new(),
+        ),
     };
     let identity_count = u32::try_from(wake_up::MAX_IDENTITY).unwrap_or(u32::MAX);
     let identity = identity::identity(connection, caller, tenant_no, identity_count)?;
@@ -112,6 +120,7 @@ fn facts(
         people,
         recent,
         older,
+        months,
         identity,
     })
 }

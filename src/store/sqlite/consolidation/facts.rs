@@ -73,7 +73,7 @@ const HANDOFFS: &str = "select h.seq, h.created_at, h.id, h.compression_level, h
          h.learned, h.story, h.becoming, h.remember
      from handoff h
      join session s on s.session_no = h.session_no and s.forgotten_at is null
-     where h.tenant_no = :tenant_no and h.compression_level = :level and h.compression_level < 3
+     where h.tenant_no = :tenant_no and h.compression_level = :level
          and h.created_at <= :until and h.sensitivity < 3 and (h.created_at, h.seq) > (:ts, :seq)
      order by h.created_at, h.seq limit :limit";
 

@@ -62,7 +62,7 @@ create table consolidation_due (
 ) strict;
 
 -- Handoffs by the level that their age may ask them to leave.
-create index handoff_by_level on handoff (tenant_no, compression_level, created_at) where compression_level < 3;
+create index handoff_by_level on handoff (tenant_no, compression_level, created_at);
 
 -- A decision that was never found by a search leaves the wake-up; it stays in lists and searches.
 alter table decision add column last_recalled_at integer;

@@ -9,9 +9,9 @@
 
 use serde::Serialize;
 
-use crate::domain::decision::Decision;
 use crate::domain::consolidate::compression::integrated;
 use crate::domain::consolidate::reflection::Month;
+use crate::domain::decision::Decision;
 use crate::domain::handoff::{Fields, Handoff, IdentityStatement, form_of};
 use crate::domain::note::Note;
 use crate::domain::principle::Principle;

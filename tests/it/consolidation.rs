@@ -53,6 +53,22 @@ fn export(app: &TestApp) -> String {
     app.get("/api/v1/export/all").text()
 }
 
+/// What a command of `consolidate` prints. It goes by the clock of the machine, which is beyond any test's: so each handoff
+/// becomes a summary, and none more.
+#[track_caller]
+fn cli(app: &TestApp, args: &[&str]) -> Value {
+    let days = ["--quick-ref-days", "30000", "--integrated-days", "36000"];
+    let mut command = crate::process::command(app.file());
+    let command = command.arg("consolidate").args(days).args(args);
+    let ran = command.arg("--json").output().unwrap();
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    serde_json::from_slice(&ran.stdout).unwrap()
+}
+
 /// Begins a run and waits until all of it has ended; the jobs as the history has them, by type.
 #[track_caller]
 fn run(app: &TestApp, body: &Value) -> BTreeMap<String, Value> {
@@ -144,10 +160,10 @@ fn handoffs_take_the_form_of_their_age_and_an_undo_takes_it_back() {
 #[test]
 fn an_undo_says_what_depends_on_it() {
     let app = consolidating("02:00");
-    let handoff = hand_off(&app, 1, 31, &json!({}));
+    let handoff = hand_off(&app, 1, 100, &json!({}));
     let only = json!({"job_type": "handoff_compression"});
-    let first = run(&app, &only)["handoff_compression"].clone();
-    app.advance_hours(24 * 60);
+    let first = cli(&app, &["--type", "handoff_compression", "run"])["jobs"][0].clone();
+    assert_eq!(level(&app, &handoff), "summary");
     let second = run(&app, &only)["handoff_compression"].clone();
     assert_eq!(level(&app, &handoff), "quick_ref");
     let undo = |job: &Value| {
@@ -166,6 +182,7 @@ fn an_undo_says_what_depends_on_it() {
     undo(&first).ok();
     assert_eq!(level(&app, &handoff), "full");
     // What was forgotten since is in nobody's way, and its forms are gone with it.
+    assert_eq!(level(&app, &handoff), "full");
     let third = run(&app, &only)["handoff_compression"].clone();
     app.delete(&format!("/api/v1/handoffs/{handoff}"))
         .forgotten();
@@ -205,7 +222,7 @@ fn bad_input_is_refused_in_words() {
             "job not found",
         ),
         (
-            vec!["consolidate", "run", "--consolidation", "off"],
+            vec!["consolidate", "--consolidation", "off", "run"],
             5,
             "--force",
         ),
@@ -413,33 +430,17 @@ fn the_command_line_does_the_same_beside_a_server() {
     let app = consolidating("02:00");
     let handoff = hand_off(&app, 1, 31, &json!({}));
     let before = export(&app);
-    let cli = |args: &[&str]| {
-        let mut command = crate::process::command(app.file());
-        let ran = command.args(args).arg("--json").output().unwrap();
-        assert!(
-            ran.status.success(),
-            "{}",
-            String::from_utf8_lossy(&ran.stderr)
-        );
-        serde_json::from_slice::<Value>(&ran.stdout).unwrap()
-    };
-    let plans = cli(&["consolidate", "--dry-run", "--type", "handoff_compression"]);
+    let plans = cli(&app, &["--dry-run", "--type", "handoff_compression"]);
     assert_eq!(plans["plans"][0]["changes"][0]["id"], handoff.as_str());
     assert_eq!(export(&app), before);
-    let ran = cli(&["consolidate", "run", "--type", "handoff_compression"]);
+    let ran = cli(&app, &["run", "--type", "handoff_compression"]);
     let job = id(&ran["jobs"][0], "job_id");
     assert_eq!(ran["jobs"][0]["status"], "completed");
     assert_eq!(level(&app, &handoff), "summary");
-    let status = cli(&["consolidate", "status"]);
+    let status = cli(&app, &["status"]);
     assert_eq!(status["last"][0]["job_id"], job.as_str());
-    assert_eq!(
-        cli(&["consolidate", "jobs"])["jobs"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-    let undone = cli(&["consolidate", "undo", &job]);
+    assert_eq!(cli(&app, &["jobs"])["jobs"].as_array().unwrap().len(), 1);
+    let undone = cli(&app, &["undo", &job]);
     assert_eq!(undone["jobs"][0]["job_id"], job.as_str());
     assert_eq!(export(&app), before);
     // As text for people.
@@ -450,4 +451,64 @@ fn the_command_line_does_the_same_beside_a_server() {
         text.contains("handoff_compression: 1 of 1 would change"),
         "{text}"
     );
+}
+
+/// So many rounds; `scripts/test --full consolidation` asks for more.
+fn rounds() -> u32 {
+    let asked = std::env::var("CONSOLIDATION_ROUNDS").ok();
+    asked.map_or(3, |rounds| rounds.parse().unwrap())
+}
+
+#[test]
+fn a_run_that_is_killed_is_told_as_failed_and_the_next_one_completes_it() {
+    const HANDOFFS: u32 = 400;
+    for round in 0..rounds() {
+        let app = TestApp::start();
+        for number in 0..HANDOFFS {
+            hand_off(&app, number, 40 + i64::from(number), &json!({}));
+        }
+        let before = export(&app);
+        let start = || {
+            let mut command = crate::process::command(app.file());
+            command.args(["consolidate", "run", "--type", "handoff_compression"]);
+            command.stdout(std::process::Stdio::null()).spawn().unwrap()
+        };
+        // Somewhere in the middle: when the first have changed, and then a little later in each round.
+        let mut child = start();
+        let shortened = || {
+            let full = "agent_memory_handoffs{compression_level=\"full\"}";
+            f64::from(HANDOFFS) - app.metric(full)
+        };
+        let least = f64::from(1 + round * 37 % 300);
+        wait_for("some of it to be done", || {
+            let ended = child.try_wait().unwrap().is_some();
+            (ended || shortened() >= least).then_some(())
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        is_well(&app);
+        assert!(start().wait().unwrap().success());
+        let page = app.get("/api/v1/consolidation/jobs").ok();
+        let jobs = page["jobs"].as_array().unwrap();
+        assert_eq!(jobs.len(), 2, "{jobs:#?}");
+        assert_eq!(jobs[1]["status"], "completed");
+        if jobs[0]["status"] != "completed" {
+            assert_eq!(jobs[0]["status"], "failed");
+            assert!(id(&jobs[0], "error").contains("process ended"));
+        }
+        // Each handoff was shortened once, in one of the two.
+        let affected: u64 = jobs
+            .iter()
+            .map(|job| job["items_affected"].as_u64().unwrap())
+            .sum();
+        assert_eq!(affected, u64::from(HANDOFFS));
+        is_well(&app);
+        // Both can be undone, and then everything is as before.
+        for job in jobs.iter().rev() {
+            let path = format!("/api/v1/consolidation/jobs/{}/undo", id(job, "job_id"));
+            app.post(&path, &json!({})).ok();
+        }
+        assert_eq!(export(&app), before);
+        is_well(&app);
+    }
 }

@@ -36,6 +36,7 @@ mod batch;
 mod browser;
 mod cli;
 mod consolidation;
+mod consolidation_year;
 mod context;
 mod decision;
 mod event;

@@ -157,7 +157,14 @@ impl Item {
     /// A handoff in a shorter form.
     fn form(handoff: &Handoff, form: &str) -> Self {
         let id = handoff.handoff_id.to_string();
-        Self::new(EntityType::Handoff, id, form, handoff.created_at, &[], MOST_TOKENS)
+        Self::new(
+            EntityType::Handoff,
+            id,
+            form,
+            handoff.created_at,
+            &[],
+            MOST_TOKENS,
+        )
     }
 
     fn event(event: &Event) -> Self {

@@ -27,8 +27,10 @@ use crate::store::sqlite::unit::{Unit, tenant_no};
 use crate::store::{IdempotencyKey, Pending, StoreError, Wait};
 
 mod current;
+mod succession;
 
 pub(super) use current::current;
+use succession::{may_be_superseded, may_supersede, put_in_place};
 
 pub(super) const COLUMNS: &str = "select d.seq, d.id, p.project_id, d.ts, d.status, d.scope, d.decision, d.rationale, d.constraints,
          d.alternatives, d.consequences, d.refs, d.superseded_by,
@@ -306,45 +308,6 @@ impl super::Sqlite {
             Ok(Paged::from_rows(List::Decisions, page, rows))
         })
     }
-}
-
-fn may_be_superseded(old: &Decision) -> Result<(), StoreError> {
-    match old.status {
-        DecisionStatus::Active => Ok(()),
-        DecisionStatus::Superseded => Err(StoreError::Conflict(
-            "this decision is superseded already; supersede the one that holds",
-        )),
-    }
-}
-
-fn may_supersede(new: &Decision, old: DecisionId) -> Result<(), StoreError> {
-    if new.decision_id == old {
-        return Err(StoreError::Conflict("a decision cannot supersede itself"));
-    }
-    match new.status {
-        DecisionStatus::Active => Ok(()),
-        DecisionStatus::Superseded => Err(StoreError::Conflict(
-            "the decision that should hold is superseded itself",
-        )),
-    }
-}
-
-fn put_in_place(
-    unit: &mut Unit<'_>,
-    tenant_no: i64,
-    old: DecisionId,
-    new: DecisionId,
-) -> Result<(), StoreError> {
-    unit.execute(
-        "update decision set status = 1, superseded_by = ?3 where tenant_no = ?1 and id = ?2",
-        (tenant_no, old.bytes(), new.bytes()),
-    )?;
-    unit.effects
-        .count(tenant_no, Stat::Decisions(DecisionStatus::Active), -1);
-    unit.effects
-        .count(tenant_no, Stat::Decisions(DecisionStatus::Superseded), 1);
-    unit.effects.tenant(tenant_no, 0, 0);
-    Ok(())
 }
 
 /// Stores a decision, unless the same one is there.

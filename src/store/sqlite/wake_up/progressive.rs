@@ -53,7 +53,9 @@ pub(super) fn by_age(
             let first = newest.first().map(|first| first.created_at);
             handoff.compression_level == part
                 && first.is_some_and(|first| handoff.created_at <= first)
-                && chosen.iter().all(|shown| shown.handoff_id != handoff.handoff_id)
+                && chosen
+                    .iter()
+                    .all(|shown| shown.handoff_id != handoff.handoff_id)
         });
         let fresh: Vec<_> = fresh.take(most).collect();
         chosen.extend(fresh);

@@ -461,7 +461,7 @@ fn rounds() -> u32 {
 
 #[test]
 fn a_run_that_is_killed_is_told_as_failed_and_the_next_one_completes_it() {
-    const HANDOFFS: u32 = 400;
+    const HANDOFFS: u32 = 150;
     for round in 0..rounds() {
         let app = TestApp::start();
         for number in 0..HANDOFFS {
@@ -479,7 +479,7 @@ fn a_run_that_is_killed_is_told_as_failed_and_the_next_one_completes_it() {
             let full = "agent_memory_handoffs{compression_level=\"full\"}";
             f64::from(HANDOFFS) - app.metric(full)
         };
-        let least = f64::from(1 + round * 37 % 300);
+        let least = f64::from(1 + round * 37 % 120);
         wait_for("some of it to be done", || {
             let ended = child.try_wait().unwrap().is_some();
             (ended || shortened() >= least).then_some(())

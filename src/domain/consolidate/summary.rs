@@ -150,6 +150,13 @@ impl<'t> Forms<'t> {
 
     /// The sentences that say most in at most so many tokens, in the order in which they were written.
     pub fn sentences(&self, tokens: usize) -> Vec<&'t str> {
+        // Rounded one by one, sentences may come out a little shorter than they are together.
+        let mut sizes = (1..=tokens).rev().map(|tokens| self.picked(tokens));
+        let fits = |chosen: &Vec<&str>| token::estimate(&chosen.join(" ")) <= tokens;
+        sizes.find(fits).unwrap_or_default()
+    }
+
+    fn picked(&self, tokens: usize) -> Vec<&'t str> {
         let mut worth = self.worth.clone();
         let mut taken = vec![false; self.sentences.len()];
         // The last sentence has no space after it.

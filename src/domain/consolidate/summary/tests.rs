@@ -145,6 +145,21 @@ pub(in crate::domain::consolidate) fn any_fields() -> impl Strategy<Value = Fiel
     )
 }
 
+#[test]
+fn sentences_that_are_longer_together_still_fit() {
+    let fields = Fields {
+        learned: "0xFFFF 猫 because".to_owned(),
+        story: "16 gauge the Büsum".to_owned(),
+        ..Fields::default()
+    };
+    let counts = tenant();
+    let forms = Forms::of(&fields, &counts);
+    for tokens in 1..40 {
+        let line = forms.within(tokens);
+        assert!(token::estimate(&line) <= tokens, "{tokens}: {line}");
+    }
+}
+
 proptest! {
     #[test]
     fn sentences_are_verbatim_in_order_and_within_the_size(fields in any_fields(), tokens in 1_usize..200) {

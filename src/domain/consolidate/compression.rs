@@ -11,7 +11,7 @@
 //! **Invariant:** each handoff is judged alone, so any page of them in any order is a plan; its texts stay.
 
 use crate::domain::consolidate::reflection::Month;
-use crate::domain::consolidate::summary::{quick_ref, summary};
+use crate::domain::consolidate::summary::Forms;
 use crate::domain::consolidate::{
     Change, Compress, Plan, Rarity, Thresholds, counted, days_between,
 };
@@ -88,12 +88,10 @@ fn compressed(
     age_days: u32,
     rarity: &impl Rarity,
 ) -> Compress {
-    let made_summary = facts
-        .summary
-        .is_none()
-        .then(|| summary(&facts.fields, rarity));
+    let forms = Forms::of(&facts.fields, rarity);
+    let made_summary = facts.summary.is_none().then(|| forms.summary());
     let made_ref = (facts.quick_ref.is_none() && to > CompressionLevel::Summary)
-        .then(|| quick_ref(&facts.fields, facts.created_at, rarity));
+        .then(|| forms.quick_ref(facts.created_at));
     let line = integrated(Month::of(facts.created_at), 1);
     let shown = |level: CompressionLevel| {
         let form = match level {
@@ -124,3 +122,6 @@ fn whole(fields: &Fields) -> u64 {
         .map(|(_, text)| token::estimate(text) as u64)
         .sum()
 }
+
+#[cfg(test)]
+mod tests;

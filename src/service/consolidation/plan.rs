@@ -2,19 +2,18 @@
 //!
 //! **Invariant:** reads alone; a dry run and a run see the same plans.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::domain::consolidate::rarity::Counts;
 use crate::domain::consolidate::reflection::{Month, reflection_id};
 use crate::domain::consolidate::{
-    Line, Plan, Rarity, Thresholds, archival, compression, duplicates, identity, reflection,
+    Line, Plan, Thresholds, archival, compression, duplicates, identity, reflection,
 };
 use crate::domain::page::Position;
-use crate::domain::{
-    Caller, CompressionLevel, ConsolidationType, Stat, TenantId, Timestamp, terms,
-};
+use crate::domain::{Caller, CompressionLevel, ConsolidationType, Stat, TenantId, Timestamp};
 use crate::service::consolidation::{ROUND, Stop};
 use crate::service::{Error, Services};
 use crate::store::{FactPage, StoreError};
@@ -23,8 +22,6 @@ use crate::store::{FactPage, StoreError};
 const LISTED: usize = 1_000;
 /// Handoffs whose words are counted to know what is rare: of more, one in so many.
 const SAMPLED: i64 = 5_000;
-/// Terms that are counted; one that comes when there are as many is rare enough.
-const MOST_TERMS: usize = 200_000;
 
 /// What a job would do.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -246,7 +243,7 @@ impl Services {
         &self,
         tenant: &TenantId,
         month: Month,
-        rarity: &Usual,
+        rarity: &Counts,
         (known, before): (
             Option<&crate::domain::reflection::Reflection>,
             Option<&crate::domain::reflection::Reflection>,
@@ -274,7 +271,7 @@ impl Services {
 
     /// What the tenant usually talks about, from its handoffs alone: so what consolidation writes makes no word commoner, and
     /// a second run sees what the first one saw.
-    fn rarity(&self, tenant: &TenantId) -> Result<Usual, Stop> {
+    fn rarity(&self, tenant: &TenantId) -> Result<Counts, Stop> {
         let stats = self.store.tenant_stats(self.wait, tenant)?;
         let handoffs: i64 = stats
             .iter()
@@ -282,46 +279,16 @@ impl Services {
             .map(|(_, count)| count)
             .sum();
         let stride = u32::try_from(handoffs / SAMPLED + 1).unwrap_or(u32::MAX);
-        let mut usual = Usual::default();
+        let mut usual = Counts::default();
         self.pages(
             |after| self.store.sampled_texts(self.wait, tenant, stride, after),
             |page| {
                 for fields in page {
-                    let all = fields.each().map(|(_, text)| text).join("\n");
-                    usual.add(&all);
+                    usual.add(fields.each().map(|(_, text)| text));
                 }
                 Ok(())
             },
         )?;
         Ok(usual)
-    }
-}
-
-/// In how many of a tenant's handoffs, or of a sample of them, a term stands.
-#[derive(Debug, Default)]
-pub(super) struct Usual {
-    handoffs: u32,
-    with: HashMap<String, u32>,
-}
-
-impl Usual {
-    fn add(&mut self, text: &str) {
-        self.handoffs += 1;
-        let found: HashSet<String> = terms::index_terms(text).into_iter().collect();
-        for term in found {
-            if let Some(count) = self.with.get_mut(&term) {
-                *count += 1;
-            } else if self.with.len() < MOST_TERMS {
-                self.with.insert(term, 1);
-            }
-        }
-    }
-}
-
-impl Rarity for Usual {
-    fn of(&self, term: &str) -> f64 {
-        let with = self.with.get(term).copied().unwrap_or(0);
-        let ratio = f64::from(self.handoffs + 1) / f64::from(with + 1);
-        ratio.ln().max(0.0)
     }
 }

@@ -22,8 +22,8 @@ pub(super) struct ConsolidateArgs {
     /// Only say what a run would change
     #[arg(long, global = true)]
     dry_run: bool,
-    /// Only jobs of this type: handoff_compression, identity_consolidation, decision_archival, reflection, deduplication or
-    /// maintenance
+    /// Only jobs of this type: `handoff_compression`, `identity_consolidation`, `decision_archival`, `reflection`,
+    /// `deduplication` or `maintenance`
     #[arg(long = "type", value_name = "TYPE", global = true)]
     job_type: Option<String>,
     /// Run although consolidation is switched off

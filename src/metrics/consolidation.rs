@@ -17,6 +17,8 @@ const OUTCOMES: [JobStatus; 3] = [JobStatus::Completed, JobStatus::Failed, JobSt
 
 /// A number of a type's totals.
 type Number = fn(&Totals) -> u64;
+/// A time of them.
+type Time = fn(&Totals) -> Timestamp;
 
 /// Writes every family.
 pub(super) fn expose(body: &mut Body, view: &ConsolidationView) {
@@ -66,7 +68,7 @@ pub(super) fn expose(body: &mut Body, view: &ConsolidationView) {
 }
 
 fn moments(body: &mut Body, view: &ConsolidationView) {
-    let times: [(&str, &str, fn(&Totals) -> Timestamp); 2] = [
+    let times: [(&str, &str, Time); 2] = [
         (
             "agent_memory_consolidation_last_run_timestamp_seconds",
             "When a job last ended, however; 0 if none ever did.",

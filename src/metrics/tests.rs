@@ -102,6 +102,7 @@ fn one_moment_is_the_same_in_both_formats() {
         engine_bytes: 7,
         measures: &measures,
         blocking: (1, 8),
+        consolidation: None,
     };
     let frozen = metrics.freeze(&moment);
     let samples = |format| {

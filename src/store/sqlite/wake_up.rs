@@ -76,20 +76,8 @@ fn facts(
     )?;
     summary.last_at = recent.first().map(|handoff| handoff.created_at);
     summary.first_at = first_at(connection, caller, tenant_no, &selection)?;
-    summary.topics = most_frequent(
-        recent
-            .iter()
-            .chain(&older)
-            .flat_map(|handoff| handoff.tags.iter()),
-    );
-    let people = most_frequent(
-        recent
-            .iter()
-            .chain(&older)
-            .map(|handoff| handoff.with_whom.as_str().to_owned())
-            .collect::<Vec<_>>()
-            .iter(),
-    );
+    let people;
+    (summary.topics, people) = names(&recent, &older);
     let (older, months) = match relevant {
         None if query.layers.contains(&Layer::Progressive) => {
             progressive::by_age(connection, tenant_no, caller, &selection, older)?
@@ -123,6 +111,18 @@ fn facts(
         months,
         identity,
     })
+}
+
+/// What the newest handoffs are about, and whom they are with.
+fn names(recent: &[Handoff], older: &[Handoff]) -> (Vec<String>, Vec<String>) {
+    let all = || recent.iter().chain(older);
+    let people: Vec<String> = all()
+        .map(|handoff| handoff.with_whom.as_str().to_owned())
+        .collect();
+    (
+        most_frequent(all().flat_map(|handoff| handoff.tags.iter())),
+        most_frequent(people.iter()),
+    )
 }
 
 /// What was concluded, if it is asked for. It is of all projects and people, as the identity thread is.

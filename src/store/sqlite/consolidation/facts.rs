@@ -25,7 +25,7 @@ use crate::store::sqlite::unit::tenant_no;
 use crate::store::sqlite::{principle, reflection};
 use crate::store::{FactPage, StoreError, Wait};
 
-/// Rows of a page; take_rows bounds its bytes.
+/// Rows of a page; its bytes are bounded as well.
 const PAGE_ROWS: i64 = 500;
 
 /// Reads a page: rows of `sql` after a position. Parameters: `:tenant_no`, `:ts`, `:seq`, `:limit`, and what `more` adds.

@@ -77,24 +77,20 @@ fn month() -> Vec<SessionFacts> {
     ]
 }
 
+fn choice(ts: &str, decision: &str, superseded: bool) -> ChoiceFacts {
+    ChoiceFacts {
+        ts: at(ts),
+        decision: decision.to_owned(),
+        superseded,
+    }
+}
+
 #[test]
 fn says_what_the_month_came_to() {
     let choices = [
-        ChoiceFacts {
-            ts: at("2026-01-04T00:00:00Z"),
-            decision: "WAL,\nsynchronous full".to_owned(),
-            superseded: false,
-        },
-        ChoiceFacts {
-            ts: at("2026-01-05T00:00:00Z"),
-            decision: "A pool of 16".to_owned(),
-            superseded: true,
-        },
-        ChoiceFacts {
-            ts: at("2026-02-05T00:00:00Z"),
-            decision: "Not of this month".to_owned(),
-            superseded: true,
-        },
+        choice("2026-01-04T00:00:00Z", "WAL,\nsynchronous full", false),
+        choice("2026-01-05T00:00:00Z", "A pool of 16", true),
+        choice("2026-02-05T00:00:00Z", "Not of this month", true),
     ];
     let written = reflection(&planned(&month(), &choices, None, None));
     let body = written.body;

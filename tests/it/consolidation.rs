@@ -455,8 +455,8 @@ fn the_command_line_does_the_same_beside_a_server() {
 
 /// So many rounds; `scripts/test --full consolidation` asks for more.
 fn rounds() -> u32 {
-    let asked = std::env::var("CONSOLIDATION_ROUNDS").ok();
-    asked.map_or(3, |rounds| rounds.parse().unwrap())
+    let asked = std::env::var_os("CONSOLIDATION_ROUNDS");
+    asked.map_or(3, |rounds| rounds.to_string_lossy().parse().unwrap())
 }
 
 #[test]

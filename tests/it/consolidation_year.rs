@@ -33,8 +33,8 @@ struct Memory {
 }
 
 fn number(name: &str, default: i64) -> i64 {
-    let asked = std::env::var(name).ok();
-    asked.map_or(default, |text| text.parse().unwrap())
+    let asked = std::env::var_os(name);
+    asked.map_or(default, |text| text.to_string_lossy().parse().unwrap())
 }
 
 impl Memory {
@@ -288,13 +288,13 @@ fn a_year_of_daily_sessions_stays_small_and_loses_nothing() {
         faults.iter().all(|fault| fault.check == "permissions"),
         "{faults:?}"
     );
-    println!("a year of 3 sessions a day: the largest wake-up had {largest} tokens");
+    eprintln!("a year of 3 sessions a day: the largest wake-up had {largest} tokens");
 }
 
 #[test]
 fn a_wake_up_stays_small_however_many_sessions_there_were() {
     let most = usize::try_from(number("CONSOLIDATION_SESSIONS", 1_000)).unwrap();
-    println!("sessions | full, tokens | consolidated, tokens");
+    eprintln!("sessions | full, tokens | consolidated, tokens");
     for sessions in [10, 100, 1_000, 10_000] {
         if sessions > most {
             continue;
@@ -309,7 +309,7 @@ fn a_wake_up_stays_small_however_many_sessions_there_were() {
         let jobs = memory.consolidate();
         assert!(affected(&jobs) > 0);
         let (consolidated, estimated) = memory.wake_up();
-        println!("{sessions} | {full} | {consolidated}");
+        eprintln!("{sessions} | {full} | {consolidated}");
         assert!(full <= 2_000 && consolidated <= 2_000 && estimated <= 2_000);
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "Consolidates the tenant's memory, or says what that would change.",
         )
         .takes(vec![json::<RunDraft>()])
-        .fails(&[404, 409])
+        .fails(&[409])
         .answers(200, "What it would change.", vec![json::<Preview>()])
         .answers(202, "The jobs that were begun.", vec![json::<Begun>()]),
         get(

@@ -49,6 +49,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
 const IS_OFF: &str = "consolidation is switched off here (--consolidation off); whoever has the file can run it with \
                       `agent-memory consolidate run`";
+const HOLDS_NOTHING: &str = "this tenant holds nothing yet";
 const IS_RUNNING: &str = "consolidation is running already";
 
 /// What the operator set.
@@ -155,7 +156,7 @@ impl Services {
     /// Begins the jobs of a type, or of all, for the caller's tenant; the job thread does them.
     ///
     /// # Errors
-    /// `Forbidden`, `Conflict` while it is off or running, `NotFound` without a tenant, `Overloaded`, `Unavailable`.
+    /// `Forbidden`, `Conflict` while it is off or running, or of a tenant that holds nothing, `Overloaded`, `Unavailable`.
     pub fn start_consolidation(
         &self,
         caller: &Caller,
@@ -171,10 +172,8 @@ impl Services {
         let mut jobs = Vec::new();
         for kind in ROUND {
             if job_type.is_none_or(|only| only == kind) {
-                jobs.push((
-                    caller.clone(),
-                    self.begin(&turn, caller, kind, JobCause::Asked)?,
-                ));
+                let job = self.begin(&turn, caller, kind, JobCause::Asked);
+                jobs.push((caller.clone(), job.map_err(of_nobody)?));
             }
         }
         let begun = jobs.iter().map(|(_, job)| job.clone()).collect();
@@ -186,7 +185,7 @@ impl Services {
     /// Runs the jobs of a type, or of all, for the caller's tenant, here and now. For commands; blocks.
     ///
     /// # Errors
-    /// `Forbidden`, `Conflict` while somebody else is at it, `NotFound` without a tenant, `Overloaded`, `Unavailable`.
+    /// `Forbidden`, `Conflict` while somebody else is at it, or of a tenant that holds nothing, `Overloaded`, `Unavailable`.
     pub fn consolidate(
         &self,
         caller: &Caller,
@@ -199,7 +198,8 @@ impl Services {
         let mut done = Vec::new();
         for kind in ROUND {
             if job_type.is_none_or(|only| only == kind) {
-                let job = self.begin(&turn, caller, kind, JobCause::Asked)?;
+                let job = self.begin(&turn, caller, kind, JobCause::Asked);
+                let job = job.map_err(of_nobody)?;
                 done.push(self.work_off(caller, &job, &AtomicBool::new(false))?);
             }
         }
@@ -418,6 +418,14 @@ impl Services {
     /// The hands of a job of the process itself in a tenant.
     fn of_job(tenant: TenantId) -> Caller {
         Caller::local_by(Via::Job, tenant)
+    }
+}
+
+/// What is wrong with a run for a tenant that is not there.
+fn of_nobody(error: Error) -> Error {
+    match error {
+        Error::NotFound(_) => Error::Conflict(HOLDS_NOTHING),
+        error => error,
     }
 }
 

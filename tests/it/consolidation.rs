@@ -360,7 +360,7 @@ fn tenants_do_not_meet() {
     let path = format!("/api/v1/consolidation/jobs/{job}/undo");
     app.post(&path, &json!({})).is(409);
     app.post("/api/v1/consolidation/run", &json!({"tenant_id": "nobody"}))
-        .is(404);
+        .is(409);
 }
 
 #[test]

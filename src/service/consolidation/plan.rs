@@ -51,12 +51,14 @@ impl Services {
     /// What the jobs of a type, or of all, would do for the caller's tenant now. Changes nothing.
     ///
     /// # Errors
-    /// `Overloaded`, `Unavailable`.
+    /// `Forbidden`, `Overloaded`, `Unavailable`.
     pub fn preview_consolidation(
         &self,
         caller: &Caller,
         job_type: Option<ConsolidationType>,
     ) -> Result<Vec<PlanReport>, Error> {
+        // It names what is not for every reader.
+        self.admin(caller)?;
         let mut reports = Vec::new();
         for kind in ROUND {
             if job_type.is_some_and(|only| only != kind) {

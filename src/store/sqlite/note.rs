@@ -81,16 +81,18 @@ fn by_id(
         .transpose()
 }
 
-/// The text that a note's passages are ranges of.
+/// The text that a note's passages are ranges of. A migration reads it too, of a file that has the columns of the first
+/// schema alone.
 pub(super) fn text(connection: &Connection, seq: i64) -> Result<Option<EntityText>, StoreError> {
-    let sql = format!("{COLUMNS} where n.seq = ?1");
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(
+        "select id, title, content, with_whom, source_handoffs, tags, confidence, pinned from note where seq = ?1",
+    )?;
     let mut rows = statement.query([seq])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    let body = read_body(row, 3)?;
-    let id = NoteId::from_bytes(row.get(1)?).to_string();
+    let body = read_body(row, 1)?;
+    let id = NoteId::from_bytes(row.get(0)?).to_string();
     let refs = body
         .source_handoffs
         .iter()

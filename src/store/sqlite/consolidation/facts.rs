@@ -71,7 +71,7 @@ fn name(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Name>> {
 
 const HANDOFFS: &str = "select h.seq, h.created_at, h.id, h.compression_level, h.summary, h.quick_ref, h.experienced, h.noticed,
          h.learned, h.story, h.becoming, h.remember
-     from handoff h
+     from handoff h indexed by handoff_by_level
      join session s on s.session_no = h.session_no and s.forgotten_at is null
      where h.tenant_no = :tenant_no and h.compression_level = :level
          and h.created_at <= :until and h.sensitivity < 3 and (h.created_at, h.seq) > (:ts, :seq)

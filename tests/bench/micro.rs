@@ -75,6 +75,7 @@ fn metrics(criterion: &mut Criterion) -> anyhow::Result<()> {
         engine_bytes: 10_000_000,
         measures: &Measures::default(),
         blocking: (1, 16),
+        consolidation: None,
     };
     let mut group = criterion.benchmark_group("metrics");
     for (name, format) in [("text", Format::Text), ("openmetrics", Format::OpenMetrics)] {

@@ -4,18 +4,20 @@
 
 use rusqlite::Connection;
 
-use crate::domain::decision::{Decision, DecisionFilter};
+use crate::domain::decision::Decision;
 use crate::domain::handoff::Handoff;
 use crate::domain::page::{Direction, Page};
 use crate::domain::principle::Principle;
 use crate::domain::reflection::Reflection;
 use crate::domain::wake_up::{self, Layer, WakeUpFacts, WakeUpQuery};
-use crate::domain::{Caller, DecisionStatus, HandoffId, Timestamp};
+use crate::domain::{Caller, HandoffId, Timestamp};
 use crate::store::measure::Op;
 use crate::store::sqlite::handoff::{self, Selection};
 use crate::store::sqlite::unit::tenant_no;
 use crate::store::sqlite::{decision, identity, note, principle, reflection, session};
 use crate::store::{StoreError, Wait};
+
+mod progressive;
 
 /// Most people and topics that the totals name.
 const MOST_NAMES: usize = 8;
@@ -88,9 +90,15 @@ fn facts(
             .collect::<Vec<_>>()
             .iter(),
     );
-    let older = match relevant {
-        None => older,
-        Some(ids) => by_ids(connection, tenant_no, caller, query, ids, &recent)?,
+    let (older, months) = match relevant {
+        None if query.layers.contains(&Layer::Progressive) => {
+            progressive::by_age(connection, tenant_no, caller, &selection, older)?
+        }
+        None => (older, Vec::new()),
+        Some(ids) => (
+            by_ids(connection, tenant_no, caller, query, ids, &recent)?,
+            Vec::new(),
+        ),
     };
     let identity_count = u32::try_from(wake_up::MAX_IDENTITY).unwrap_or(u32::MAX);
     let identity = identity::identity(connection, caller, tenant_no, identity_count)?;
@@ -112,6 +120,7 @@ fn facts(
         people,
         recent,
         older,
+        months,
         identity,
     })
 }
@@ -141,19 +150,8 @@ fn decisions(
 ) -> Result<Vec<Decision>, StoreError> {
     let mut decisions =
         decision::standing(connection, tenant_no, &caller.tenant, wake_up::MAX_STANDING)?;
-    let filter = DecisionFilter {
-        status: Some(DecisionStatus::Active),
-        ..DecisionFilter::default()
-    };
     let page = Page::first(wake_up::MAX_STANDING, Direction::Descending);
-    let newest = decision::select(
-        connection,
-        tenant_no,
-        &caller.tenant,
-        project_no,
-        &filter,
-        &page,
-    )?;
+    let newest = decision::current(connection, tenant_no, &caller.tenant, project_no, &page)?;
     for (_, decision) in newest.items {
         if decisions
             .iter()

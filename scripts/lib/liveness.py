@@ -185,6 +185,8 @@ def break_it(server, watch):
     refused(client.request("POST", "/api/v1/events", event("no room")), 503)
     watch.until(server, "a store that cannot be written", lambda now: value(now, "agent_memory_up") == 0)
     watch.until(server, "the proof that it can", lambda now: value(now, "agent_memory_up") == 1)
+    if value(watch.scrape(server), "agent_memory_writes_dropped_total", reason="failed") != 1:
+        raise Failure("a write that was taken in and not stored is not counted as that")
 
     server.ask("reads ioerr 1")
     watch.until(server, "a store that cannot be read", lambda now: value(now, "agent_memory_up") == 0)
@@ -207,6 +209,11 @@ def break_it(server, watch):
         watch.until(server, "an old read", lambda now: value(now, "agent_memory_sqlite_oldest_reader_seconds") > 1)
         watch.until(server, "a read that waited in vain", lambda now: value(now, "agent_memory_db_pool_timeouts_total", role="reader") > 0)
         concurrent.futures.wait(reads)
+
+    # More than are admitted (four for each connection): the others queue before the pool.
+    server.ask("slow-reads 300 4")
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        concurrent.futures.wait([pool.submit(server.client().request, "GET", "/api/v1/events") for _ in range(20)])
 
     crowd(server, watch)
 

@@ -38,6 +38,7 @@ pub(super) async fn scrape(state: Data<State>, request: HttpRequest) -> HttpResp
             health.readers.idle,
             waiting(&state, health.readers.waiting),
         ),
+        queueing: &state.exec.queueing(),
         queue: (health.queue_depth, health.queue_capacity),
         engine_bytes: services.engine_bytes(),
         measures: &services.measures(),

@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use prometheus::Registry;
 
 use crate::domain::{Stat, Timestamp, Tool, redact};
+use crate::fault;
 use crate::metrics::connections::Connections;
 use crate::metrics::encode::{Body, Kind};
 use crate::metrics::http::{Http, Requests};
@@ -40,7 +41,7 @@ use crate::metrics::mcp::Mcp;
 use crate::metrics::process::{Process, Reading};
 use crate::metrics::runtime::{Runtime, Threads};
 use crate::store::ConsolidationView;
-use crate::store::measure::Measures;
+use crate::store::measure::{Distribution, Measures};
 
 mod connections;
 mod consolidation;
@@ -76,6 +77,22 @@ pub struct RouteLabel {
     pub path: &'static str,
 }
 
+/// When something began, for the instruments alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun(Option<Instant>);
+
+impl Begun {
+    /// Now.
+    pub fn now() -> Self {
+        Self(fault::measures().then(Instant::now))
+    }
+
+    /// How long ago that was; nothing where nothing is measured.
+    pub fn elapsed(&self) -> Duration {
+        self.0.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+}
+
 /// What a scrape is told of the moment.
 #[derive(Debug, Clone)]
 pub struct Moment<'a> {
@@ -87,6 +104,8 @@ pub struct Moment<'a> {
     pub stats: &'a BTreeMap<Stat, i64>,
     /// Connections of the pool: all, free, waited for.
     pub pool: (u32, u32, u32),
+    /// How long calls queued before the pool, and how many gave up there.
+    pub queueing: &'a (Distribution, u64),
     /// Writes waiting, and how many can.
     pub queue: (usize, usize),
     /// Bytes the storage engine has allocated.

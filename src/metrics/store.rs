@@ -58,9 +58,16 @@ fn pool(body: &mut Body, moment: &Moment<'_>) {
     body.family(
         "agent_memory_db_pool_timeouts_total",
         Kind::Counter,
-        "Reads that got no connection in time.",
+        "Reads that got no connection in time, those that gave up in the queue before the pool among them.",
     );
-    body.sample(&[READER], measures.pool_timeouts);
+    let (queued, turned_away) = moment.queueing;
+    body.sample(&[READER], measures.pool_timeouts + turned_away);
+    body.family(
+        "agent_memory_read_queue_wait_seconds",
+        Kind::Histogram,
+        "How long calls queued before the pool, those that gave up among them; who need not queue is not counted.",
+    );
+    histogram(body, &[], queued);
 }
 
 /// A connection is kept for as long as its unit of work takes.
@@ -112,6 +119,13 @@ fn write_path(body: &mut Body, moment: &Moment<'_>) {
         "Writes that were not taken in, by why not.",
         "reason",
         &measures.refused,
+    );
+    counters(
+        body,
+        "agent_memory_writes_dropped_total",
+        "Writes that were taken in and not stored, since their group met a fault.",
+        "reason",
+        &measures.dropped,
     );
     body.one(
         "agent_memory_last_write_timestamp_seconds",

@@ -17,7 +17,7 @@ use agent_memory::domain::recall::rank;
 use agent_memory::domain::{Channel, Stat, Timestamp, redact, terms, token};
 use agent_memory::http::ROUTES;
 use agent_memory::metrics::{Answered, Format, Metrics, Moment};
-use agent_memory::store::measure::Measures;
+use agent_memory::store::measure::{Histogram, Measures, WAIT};
 use anyhow::Context as _;
 use criterion::{BenchmarkId, Criterion, Throughput};
 
@@ -76,6 +76,7 @@ fn metrics(criterion: &mut Criterion) -> anyhow::Result<()> {
         up: true,
         stats: &stats,
         pool: (4, 3, 0),
+        queueing: &(Histogram::new(&WAIT).read(), 0),
         queue: (1, 1024),
         engine_bytes: 10_000_000,
         measures: &Measures::default(),

@@ -18,7 +18,7 @@ use agent_memory::exec::Exec;
 use agent_memory::http::{Gate, Options, Room, State, observe};
 use agent_memory::metrics::{Format, Metrics, Moment, RouteLabel};
 use agent_memory::service::{Limits, Services};
-use agent_memory::store::measure::Measures;
+use agent_memory::store::measure::{Histogram, Measures, WAIT};
 use agent_memory::store::{self, Durability, Role, Store};
 
 const ROUTES: &[RouteLabel] = &[
@@ -79,6 +79,7 @@ impl Bench {
             up: true,
             stats: &stats,
             pool: (0, 0, 0),
+            queueing: &(Histogram::new(&WAIT).read(), 0),
             queue: (0, 0),
             engine_bytes: 0,
             measures: &Measures::default(),

@@ -77,7 +77,7 @@ fn the_list_of_families_changes_on_purpose_alone() {
     gauge agent_memory_db_pool_connections{state} Reader connections in all, free ones, and calls waiting for one.
     histogram agent_memory_db_pool_hold_seconds{role} How long reads kept their connection.
     gauge agent_memory_db_pool_max_connections{role} Connections that the pool may have.
-    counter agent_memory_db_pool_timeouts_total{role} Reads that got no connection in time.
+    counter agent_memory_db_pool_timeouts_total{role} Reads that got no connection in time, those that gave up in the queue before the pool among them.
     histogram agent_memory_db_pool_wait_seconds{role} How long reads waited for a connection, those that got none among them.
     gauge agent_memory_decisions{status} Decisions stored now.
     untyped agent_memory_decisions_total{status} Decisions stored now.
@@ -111,6 +111,7 @@ fn the_list_of_families_changes_on_purpose_alone() {
     gauge agent_memory_metrics_series{} Series that the scrape before this one had.
     counter agent_memory_panics_total{} Panics in any thread of the process.
     gauge agent_memory_principles{} Principles stored now.
+    histogram agent_memory_read_queue_wait_seconds{} How long calls queued before the pool, those that gave up among them; who need not queue is not counted.
     counter agent_memory_recalls_empty_total{} Searches ever answered with nothing.
     counter agent_memory_recalls_total{} Searches ever answered.
     gauge agent_memory_redaction_enabled{} 1 if this process takes secrets out of what it stores, 0 if it was told not to.
@@ -159,6 +160,7 @@ fn the_list_of_families_changes_on_purpose_alone() {
     gauge agent_memory_write_queue_capacity{} Writes that can wait.
     gauge agent_memory_write_queue_depth{} Writes waiting for the writer.
     histogram agent_memory_write_queue_wait_seconds{} How long writes waited until the writer began with them.
+    counter agent_memory_writes_dropped_total{reason} Writes that were taken in and not stored, since their group met a fault.
     counter agent_memory_writes_rejected_total{reason} Writes that were not taken in, by why not.
     counter process_cpu_seconds_total{} Processor time, user and system, of all threads.
     counter process_major_page_faults_total{} Page faults that had to read from disk.

@@ -166,6 +166,16 @@ labels! {
 }
 
 labels! {
+    /// Why a write that was taken in was not stored.
+    Loss {
+        /// Its group met a fault of the disk, or found the file locked or gone; another try may be stored.
+        Failed = "failed",
+        /// Its group met a damaged page.
+        Damaged = "damaged",
+    }
+}
+
+labels! {
     /// How the log is moved into the file.
     Move {
         /// What is not in anybody's way.

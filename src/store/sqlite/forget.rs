@@ -244,7 +244,7 @@ fn slice_session(
                 sessions: -1,
                 ..Delta::default()
             },
-        )?;
+        );
         unit.effects.count(tenant_no, Stat::Sessions, -1);
     }
     Ok(Slice::Done)

@@ -163,7 +163,7 @@ pub(super) fn create(
         with_whom,
         new.sensitivity,
         handoff_delta(1, &new.fields.becoming),
-    )?;
+    );
     count(unit, tenant_no, CompressionLevel::Full, &new.fields, 1);
     unit.effects
         .count(tenant_no, Stat::TextBytes, text_bytes(&new.fields));
@@ -280,7 +280,7 @@ pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<()
         Some(&with_whom),
         sensitivity,
         handoff_delta(-1, &fields.becoming),
-    )?;
+    );
     count(unit, tenant_no, level, &fields, -1);
     unit.effects
         .count(tenant_no, Stat::TextBytes, -(text_bytes(&fields) + forms));

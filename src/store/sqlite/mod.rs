@@ -84,6 +84,7 @@ mod session;
 mod settle;
 mod stat;
 mod task;
+mod traced;
 mod transcript;
 mod turn;
 mod unit;

@@ -40,12 +40,13 @@ fn steps() -> Vec<M<'static>> {
         M::up(include_str!("migrations/0005_passage.sql")),
         M::up(include_str!("migrations/0006_access.sql")),
         M::up(include_str!("migrations/0007_projects.sql")),
-        M::up(include_str!("migrations/0008_consolidation.sql")),
+        M::up(include_str!("migrations/0008_pace.sql")),
+        M::up(include_str!("migrations/0009_consolidation.sql")),
     ]
 }
 
 /// How many steps there are.
-const SCHEMA_VERSION: i64 = 8;
+const SCHEMA_VERSION: i64 = 9;
 
 /// The schema of this version.
 pub(super) fn schema_version() -> i64 {

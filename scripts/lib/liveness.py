@@ -337,6 +337,14 @@ def refused(answer, status):
         raise Failure(f"{answer.request} answered {answer.status} and not {status}: {answer.text[:500]}")
 
 
+def give_back(server, watch):
+    """A long text that is forgotten leaves free pages in the file."""
+    client = server.client()
+    long = client.post("/api/v1/events", event("a long watch at the gauge " * 20_000))
+    client.call("DELETE", f"/api/v1/events/{long['event_id']}")
+    watch.until(server, "free pages", lambda values: value(values, "agent_memory_sqlite_freelist_pages") > 0)
+
+
 def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 2 * CROWD + 500), hard), hard))
@@ -345,6 +353,7 @@ def main():
         watch.scrape(server)
         use(server.client())
         watch.scrape(server)
+        give_back(server, watch)
         consolidate(server, watch)
         misuse(server)
         watch.scrape(server)

@@ -41,6 +41,7 @@ mod context;
 mod decision;
 mod event;
 mod export;
+mod exposed;
 mod forget;
 mod gating;
 mod guard;

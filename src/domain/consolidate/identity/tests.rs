@@ -136,6 +136,20 @@ fn what_was_forgotten_drops_out() {
 }
 
 #[test]
+fn of_two_that_are_as_near_the_older_is_joined() {
+    let thread = [
+        said(1, "I trust captures."),
+        said(2, "I trust manuals."),
+        said(3, "I trust captures, manuals."),
+        said(4, "I trust captures."),
+    ];
+    let after = applied(&[], &planned(&thread, &[]));
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0].body.text, "I trust captures.");
+    assert_eq!(after[0].body.count, 3);
+}
+
+#[test]
 fn one_session_says_a_thing_once() {
     let one: Vec<StatementFacts> = (1..9)
         .map(|number| StatementFacts {

@@ -66,6 +66,19 @@ fn what_is_to_be_remembered_pulls_what_explains_it() {
 }
 
 #[test]
+fn what_was_said_in_other_words_gives_way_to_what_was_not_said() {
+    let fields = fields(
+        "The kettle boils at noon. At noon the kettle boils. Jonas likes tea.",
+        "",
+    );
+    let forms = Forms::of(&fields, &Counts::default());
+    assert_eq!(
+        forms.within(15),
+        "The kettle boils at noon. Jonas likes tea."
+    );
+}
+
+#[test]
 fn the_same_sentence_is_told_once() {
     let fields = fields("Always run with --locked.", "Always run with --locked.");
     let forms = Forms::of(&fields, &Counts::default());

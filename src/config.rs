@@ -18,8 +18,10 @@ use crate::fault;
 use crate::store::{Durability, Options, Role};
 
 mod access;
+mod consolidation;
 
 pub use access::{Access, AccessArgs, Tls};
+pub use consolidation::{Consolidation, ConsolidationArgs};
 
 /// Flags of every command.
 #[derive(Debug, Clone, ClapArgs)]
@@ -111,6 +113,9 @@ pub struct ServeArgs {
     /// Who may ask, and how they are known.
     #[command(flatten)]
     pub access: AccessArgs,
+    /// When old memory is consolidated.
+    #[command(flatten)]
+    pub consolidation: ConsolidationArgs,
     /// How log lines look
     #[arg(
         long,
@@ -177,6 +182,8 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Who may ask, and how they are known.
     pub access: Access,
+    /// When old memory is consolidated.
+    pub consolidation: Consolidation,
     /// How to log.
     pub log: Log,
 }
@@ -225,6 +232,7 @@ impl Config {
             max_artifact_bytes: args.max_artifact,
             allowed_hosts: args.allowed_host.clone(),
             access: Access::new(&args.access)?,
+            consolidation: Consolidation::new(&args.consolidation)?,
             log: Log {
                 format: args.log_format,
                 file: args.log_file.clone(),

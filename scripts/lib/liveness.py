@@ -36,7 +36,11 @@ CONSTANT = {
     "process_max_fds": "a setting of the machine",
 }
 # May move, and need not: nothing that a client does makes it.
-AS_IT_COMES = {"process_major_page_faults_total": "the kernel reads a page from the disk when it had to give it up"}
+AS_IT_COMES = {
+    "process_major_page_faults_total": "the kernel reads a page from the disk when it had to give it up",
+    "agent_memory_consolidation_in_progress": "jobs of a small memory end between two scrapes",
+    "agent_memory_consolidation_next_run_timestamp_seconds": "moves when a round was due",
+}
 # Longest wait for something that has to happen: the sampler comes every 10 s.
 PATIENCE_S = 25
 # More writes than can wait, each on a connection of its own.
@@ -151,6 +155,17 @@ def misuse(server):
         gone.sendall(request("GET", "/api/v1/events"))
         time.sleep(0.1)
     time.sleep(0.6)
+
+
+def consolidate(server, watch):
+    """An old handoff is shown in a shorter form."""
+    client = server.client()
+    client.post("/api/v1/handoff", {
+        "session_id": "old", "with_whom": "Ada", "created_at": STAMP,
+        "experienced": "The tide gauge was opened on the pier. The float was stuck for two days. " * 20})
+    client.post("/api/v1/consolidation/run", {})
+    name = "agent_memory_consolidation_tokens_saved_total"
+    watch.until(server, "tokens to be saved", lambda now: value(now, name, job_type="handoff_compression") > 0)
 
 
 def raw(server):
@@ -339,6 +354,7 @@ def main():
         use(server.client())
         watch.scrape(server)
         give_back(server, watch)
+        consolidate(server, watch)
         misuse(server)
         watch.scrape(server)
         break_it(server, watch)

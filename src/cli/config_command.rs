@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use crate::cli::print_json;
-use crate::config::{Access, Config, Global, ServeArgs};
+use crate::config::{Access, Config, Consolidation, Global, ServeArgs};
 
 pub(super) fn run(
     global: &Global,
@@ -21,6 +21,7 @@ pub(super) fn run(
     let rows: Vec<_> = served(global, &config)
         .into_iter()
         .chain(asked(&config.access))
+        .chain(consolidated(&config.consolidation))
         .collect();
     if global.json {
         let object: BTreeMap<_, _> = rows
@@ -114,6 +115,19 @@ fn asked(access: &Access) -> Vec<Row> {
         ),
         ("rate_limit", or(rate, "off")),
         ("audit_days", or(days, "(for ever)")),
+    ]
+}
+
+/// When old memory is consolidated, and from when on what.
+fn consolidated(set: &Consolidation) -> Vec<Row> {
+    let thresholds = &set.thresholds;
+    vec![
+        ("consolidation", set.schedule.to_string()),
+        ("summary_days", thresholds.summary_days.to_string()),
+        ("quick_ref_days", thresholds.quick_ref_days.to_string()),
+        ("integrated_days", thresholds.integrated_days.to_string()),
+        ("archive_days", thresholds.archive_days.to_string()),
+        ("identity_statements", thresholds.statements.to_string()),
     ]
 }
 

@@ -5,6 +5,8 @@
 pub mod audit;
 pub mod caller;
 pub mod chunk;
+pub mod consolidate;
+pub mod consolidation;
 pub mod content;
 pub mod context;
 pub mod decision;
@@ -25,6 +27,7 @@ pub mod project;
 pub mod recall;
 pub mod redact;
 pub mod reflection;
+pub mod schedule;
 pub mod session;
 pub mod stat;
 pub mod terms;
@@ -44,10 +47,12 @@ pub use id::{
 pub use invalid::Invalid;
 pub use name::{Name, TenantId};
 pub use passage::NewChunk;
+pub use schedule::Schedule;
 pub use stat::Stat;
 pub use time::Timestamp;
 pub use tool::Tool;
 pub use vocabulary::{
-    ActorType, ArtifactKind, AuditAction, Channel, ChunkField, CompressionLevel, DecisionScope,
-    DecisionStatus, EntityType, EventKind, JobType, Origin, Scope, Sensitivity, Via,
+    ActorType, ArtifactKind, AuditAction, Channel, ChunkField, CompressionLevel, ConsolidationType,
+    DecisionScope, DecisionStatus, EntityType, EventKind, JobCause, JobStatus, JobType, Origin,
+    Scope, Sensitivity, Via,
 };

@@ -11,6 +11,7 @@
 //! | connections | `connections` | the door and the wire |
 //! | tools that agents call | `mcp` | the answers to `/mcp` |
 //! | what is remembered | `facts` | `stat` rows |
+//! | consolidation, unless it is off | `consolidation` | totals in the file, read by its thread |
 //! | pool, writer, file | `store` | what the store published |
 //! | memory, processor, files | `process`, `limit` | `/proc`, control groups, jemalloc |
 //! | workers, panics, log, scrapes | `runtime` | timers, hooks, the scrape before |
@@ -39,9 +40,11 @@ use crate::metrics::http::{Http, Requests};
 use crate::metrics::mcp::Mcp;
 use crate::metrics::process::{Process, Reading};
 use crate::metrics::runtime::{Runtime, Threads};
+use crate::store::ConsolidationView;
 use crate::store::measure::{Distribution, Measures};
 
 mod connections;
+mod consolidation;
 mod counter;
 mod distribution;
 mod encode;
@@ -111,6 +114,8 @@ pub struct Moment<'a> {
     pub measures: &'a Measures,
     /// Calls admitted to the blocking pool, and most that are at once.
     pub blocking: (usize, usize),
+    /// How consolidation stands; none while it is off.
+    pub consolidation: Option<&'a ConsolidationView>,
 }
 
 /// The series of one process.
@@ -263,6 +268,9 @@ impl Frozen<'_> {
         self.process.expose_memory(&mut body, moment.engine_bytes);
         store::expose(&mut body, moment);
         facts::expose(&mut body, moment.stats);
+        if let Some(view) = moment.consolidation {
+            consolidation::expose(&mut body, view);
+        }
         body.one(
             "agent_memory_spool_bytes",
             Kind::Gauge,

@@ -151,7 +151,7 @@ fn searches(body: &mut Body, measures: &Measures) {
 }
 
 /// Writes a distribution of the family that was begun.
-fn histogram(body: &mut Body, labels: &[(&str, &str)], values: &Distribution) {
+pub(super) fn histogram(body: &mut Body, labels: &[(&str, &str)], values: &Distribution) {
     let scale = values.scale;
     let bounds: Vec<f64> = scale
         .bounds
@@ -183,7 +183,7 @@ fn counters<L: Label>(body: &mut Body, name: &str, help: &str, label: &str, coun
 }
 
 /// A moment in Unix seconds.
-fn seconds(moment: Timestamp) -> f64 {
+pub(super) fn seconds(moment: Timestamp) -> f64 {
     Duration::from_millis(u64::try_from(moment.millis()).unwrap_or(0)).as_secs_f64()
 }
 

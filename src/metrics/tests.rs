@@ -31,6 +31,7 @@ fn text(metrics: &Metrics) -> String {
             engine_bytes: 7,
             measures: &Measures::default(),
             blocking: (1, 8),
+            consolidation: None,
         },
         Format::Text,
     )
@@ -104,6 +105,7 @@ fn one_moment_is_the_same_in_both_formats() {
         engine_bytes: 7,
         measures: &measures,
         blocking: (1, 8),
+        consolidation: None,
     };
     let frozen = metrics.freeze(&moment);
     let samples = |format| {

@@ -97,6 +97,12 @@ pub static WAIT: Scale = Scale {
     ],
     per: SECOND,
 };
+/// How long jobs of consolidation take: from nothing to do to a large memory that has never been consolidated.
+/// Few bounds, since each is a series for each type.
+pub static JOB: Scale = Scale {
+    bounds: &[100 * MS, 5_000 * MS, 60_000 * MS, 3_600_000 * MS],
+    per: SECOND,
+};
 /// Units of a group, which has at most 256.
 pub static UNITS: Scale = Scale {
     bounds: &[1, 2, 4, 8, 16, 32, 64, 128, 256],

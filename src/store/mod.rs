@@ -25,6 +25,7 @@ use crate::domain::{
 mod access;
 mod archive;
 mod conclusions;
+mod consolidation;
 mod error;
 mod facts;
 mod ledger;
@@ -36,8 +37,9 @@ pub mod sqlite;
 mod transcript;
 
 pub use access::KeyChoice;
+pub use consolidation::{ConsolidationTurn, ConsolidationView, FactPage};
 pub use error::{Cause, OpenError, StoreError};
-pub use facts::{FileFacts, Finding, Health, PoolState, Slice, Version};
+pub use facts::{FileFacts, Finding, Health, PoolState, Slice, Upkeep, Version};
 pub use options::{Durability, Options, Role, Wait};
 pub use pending::Pending;
 

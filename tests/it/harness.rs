@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use agent_memory::app::{self, Running};
 use agent_memory::clock::Clock;
-use agent_memory::config::{Access, Config, Log, LogFormat};
+use agent_memory::config::{Access, Config, Consolidation, Log, LogFormat};
 use agent_memory::domain::Timestamp;
 use agent_memory::store::{Durability, Options, Role};
 use serde_json::{Value, json};
@@ -360,6 +360,8 @@ fn config(path: PathBuf) -> Config {
         max_artifact_bytes: 16 * 1024 * 1024,
         allowed_hosts: Vec::new(),
         access: Access::default(),
+        // A test that is about it switches it on.
+        consolidation: Consolidation::default(),
         log: Log {
             format: LogFormat::Text,
             file: None,

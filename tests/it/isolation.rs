@@ -278,6 +278,10 @@ fn no_operation_tells_another_tenants_key_that_something_is_there() {
         &json!({"content": word, "pinned": true}),
     );
     let made = post("/api/v1/keys", &json!({"name": word, "scope": "read"}));
+    let mut run = crate::process::command(app.file());
+    run.args(["consolidate", "--tenant", "a", "--json"]);
+    let ran = run.args(["run", "--type", "reflection"]).output().unwrap();
+    let ran: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     let other = app.key("b", "admin");
     let theirs = [("x-api-key", other.as_str()), ("x-request-id", "same")];
     app.post_with(
@@ -300,6 +304,7 @@ fn no_operation_tells_another_tenants_key_that_something_is_there() {
             "principles" => (made_id("prin", 1), "prin"),
             "sessions" => (word.to_owned(), ""),
             "tenants" => ("a".to_owned(), ""),
+            "consolidation" => (id(&ran["jobs"][0], "job_id"), "job"),
             other => panic!("whose id does {other} take?"),
         };
         let unknown = if prefix.is_empty() {

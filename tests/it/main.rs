@@ -35,6 +35,8 @@ mod bad_input;
 mod batch;
 mod browser;
 mod cli;
+mod consolidation;
+mod consolidation_year;
 mod context;
 mod decision;
 mod event;

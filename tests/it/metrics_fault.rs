@@ -84,6 +84,7 @@ impl Bench {
             engine_bytes: 0,
             measures: &Measures::default(),
             blocking: (0, 0),
+            consolidation: None,
         };
         let text = self.state.metrics.render(&moment, Format::Text);
         let line = text.lines().find_map(|line| line.strip_prefix(series));

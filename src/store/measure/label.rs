@@ -87,6 +87,8 @@ labels! {
         AuditWrite = "audit_write",
         /// What a group writes once for all of its units: their terms and counts.
         Flush = "flush",
+        /// A slice of consolidation, or a job of it begun or ended.
+        Consolidate = "consolidate",
         /// A slice of making one segment of the index's many.
         Settle = "settle",
         /// A write that proves that one can be made, or writes counts alone.
@@ -97,7 +99,10 @@ labels! {
 impl Op {
     /// Whether the store does it for itself, and nobody waits for it.
     pub fn is_upkeep(self) -> bool {
-        matches!(self, Self::Settle | Self::Probe | Self::AuditWrite)
+        matches!(
+            self,
+            Self::Consolidate | Self::Settle | Self::Probe | Self::AuditWrite
+        )
     }
 
     /// Whether it runs on a connection of the pool.
@@ -127,6 +132,7 @@ impl Op {
             | Self::KeyWrite
             | Self::AuditWrite
             | Self::Flush
+            | Self::Consolidate
             | Self::Settle
             | Self::Probe => false,
         }

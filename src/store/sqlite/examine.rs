@@ -107,7 +107,7 @@ fn table_names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 /// What each kept count should be. One column: name, label as the store's code or null, count.
-const COUNTS: &str = "select 'events', kind, count(*) from event group by kind
+pub(super) const COUNTS: &str = "select 'events', kind, count(*) from event group by kind
      union all select 'handoffs', compression_level, count(*) from handoff group by compression_level
      union all select 'handoffs_to_remember', null, count(*) from handoff where remember <> ''
      union all select 'decisions', status, count(*) from decision group by status

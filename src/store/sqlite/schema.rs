@@ -41,11 +41,12 @@ fn steps() -> Vec<M<'static>> {
         M::up(include_str!("migrations/0006_access.sql")),
         M::up(include_str!("migrations/0007_projects.sql")),
         M::up(include_str!("migrations/0008_pace.sql")),
+        M::up(include_str!("migrations/0009_consolidation.sql")),
     ]
 }
 
 /// How many steps there are.
-const SCHEMA_VERSION: i64 = 8;
+const SCHEMA_VERSION: i64 = 9;
 
 /// The schema of this version.
 pub(super) fn schema_version() -> i64 {
@@ -69,6 +70,11 @@ fn take_steps(
     connection.execute(
         "insert into store (only_row, created_at, terms_version, proved_at) values (1, ?1, ?2, ?1) on conflict do nothing",
         (now.millis(), terms::TERMS_VERSION),
+    )?;
+    // Neither a new file nor one that has just been upgraded has missed a round of consolidation.
+    connection.execute(
+        "insert into consolidation_due (only_row, done_until) values (1, ?1) on conflict do nothing",
+        [now.millis()],
     )?;
     Ok(())
 }

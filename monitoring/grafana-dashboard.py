@@ -98,6 +98,7 @@ LOG, MOVED = sel('state="log"'), sel('state="checkpointed"')
 ALL_LEVELS, EACH_LEVEL = sel('compression_level="all"'), sel('compression_level!="all"')
 TEXT, TROUBLE = sel('type="text"'), sel('level=~"error|warn"')
 UP = [{"type": "value", "options": {"0": {"text": "DOWN", "color": RED, "index": 0}, "1": {"text": "UP", "color": GREEN, "index": 1}}}]
+ON = [{"type": "value", "options": {"0": {"text": "OFF", "color": RED, "index": 0}, "1": {"text": "ON", "color": GREEN, "index": 1}}}]
 
 
 def health():
@@ -167,8 +168,10 @@ def store():
         panel(30, "timeseries", "Reader connections", "All, free, and calls waiting for one (the queue before them included).", "short",
               [target(f"agent_memory_db_pool_connections{sel()}", "{{state}} {{instance}}")], min=0, steps=[(64, RED)], runbook="DatabasePoolExhausted"),
         panel(31, "timeseries", "Waiting for a connection", "Mean number of callers that wait, from the time they waited (Little's law).", "short",
-              [target(f"sum by (instance) (rate(agent_memory_db_pool_wait_seconds_sum{sel()}[$__rate_interval]))")], min=0, steps=[(1, RED)], runbook="DatabasePoolExhausted"),
-        panel(32, "timeseries", "Gave up waiting", "Calls a second that got no connection in time.", "cps",
+              [target(f"sum by (instance) (rate(agent_memory_db_pool_wait_seconds_sum{sel()}[$__rate_interval]))", "in the pool {{instance}}"),
+               target(f"sum by (instance) (rate(agent_memory_read_queue_wait_seconds_sum{sel()}[$__rate_interval]))", "before it {{instance}}")],
+              min=0, steps=[(1, RED)], runbook="DatabasePoolExhausted"),
+        panel(32, "timeseries", "Gave up waiting", "Calls a second that got no connection in time, in the pool or in the queue before it.", "cps",
               [target(f"sum by (instance) (rate(agent_memory_db_pool_timeouts_total{sel()}[$__rate_interval]))")], min=0, steps=[(0.01, RED)], runbook="DatabasePoolTimeouts"),
         panel(33, "timeseries", "Log not in the file yet", "Pages of the log that no checkpoint has moved. It grows while somebody holds a snapshot.", "short",
               [target(f'agent_memory_sqlite_wal_frames{LOG} - ignoring (state) agent_memory_sqlite_wal_frames{MOVED}')],
@@ -204,8 +207,9 @@ def write_path():
               min=0, steps=[(1024, YELLOW)]),
         panel(54, "timeseries", "Groups by outcome", "Groups a second: committed, or rolled back with everything in them.", "cps",
               [target(rate("agent_memory_write_batches_total", by="outcome"), "{{outcome}}")], min=0, steps=[(1000, YELLOW)]),
-        panel(55, "timeseries", "Writes refused", "Within five minutes, by the reason.", "short",
-              [target(f"sum by (reason) (increase(agent_memory_writes_rejected_total{sel()}[5m]))", "{{reason}}")], min=0, steps=[(1, RED)], runbook="AgentMemoryWritesRejected"),
+        panel(55, "timeseries", "Writes refused or lost", "Within five minutes, by the reason: not taken in, or taken in and not stored.", "short",
+              [target(f"sum by (reason) (increase(agent_memory_writes_rejected_total{sel()}[5m]))", "refused: {{reason}}"),
+               target(f"sum by (reason) (increase(agent_memory_writes_dropped_total{sel()}[5m]))", "lost: {{reason}}")], min=0, steps=[(1, RED)], runbook="AgentMemoryWritesRejected"),
     ]
 
 
@@ -251,6 +255,14 @@ def business():
               [target(f"sum by (status) (agent_memory_decisions_total{sel()})", "{{status}}")], base=BLUE, steps=[(100000, YELLOW)], min=0),
         panel(78, "stat", "Handoffs to remember", "Handoffs whose `remember` says something: what a session leaves for the next.", "short",
               [target(f"agent_memory_handoffs_to_remember{sel()}")], base=BLUE, steps=[(100000, YELLOW)], min=0),
+        panel(79, "timeseries", "Spool of the hooks", "Octets that hooks could not store and that wait; it should be empty soon.", "bytes",
+              [target(f"agent_memory_spool_bytes{sel()}", "waiting {{instance}}")], min=0, steps=[(1048576, YELLOW), (33554432, RED)], runbook="AgentMemorySpoolWaiting"),
+        panel(68, "timeseries", "Out of the spool", "Within an hour: what waited and was stored, and what was lost.", "short",
+              [target(f"sum by (instance) (increase(agent_memory_spool_replayed_total{sel()}[1h]))", "stored {{instance}}"),
+               target(f"sum by (instance) (increase(agent_memory_spool_dropped_total{sel()}[1h]))", "lost {{instance}}")],
+              min=0, steps=[(1000, YELLOW)], runbook="AgentMemorySpoolDropped"),
+        panel(85, "stat", "Redaction", "Whether secrets are taken out of what is stored.", "short",
+              [target(f"min by (instance) (agent_memory_redaction_enabled{sel()})")], base=RED, steps=[(1, GREEN)], mappings=ON, graph="none", runbook="AgentMemoryRedactionOff"),
     ]
 
 

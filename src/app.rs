@@ -32,7 +32,7 @@ use crate::exec::Exec;
 use crate::http::{self, Bounds, Door, Gate, Hosts, Origins, Rate, Room, State, Tls, Wire};
 use crate::jobs::{BackupJob, Jobs, RetentionJob};
 use crate::metrics::{Asked, Metrics, count_panics};
-use crate::service::{Limits, Services};
+use crate::service::{Consolidation, Limits, Services};
 use crate::store::sqlite::engine_version;
 use crate::store::{OpenError, Options, Store};
 
@@ -80,7 +80,10 @@ pub fn run(
     if is_exposed(config) && !config.store.path.exists() {
         return Err(needs_key(config));
     }
-    let services = open(&config.store, clock, limits)?;
+    let services = open(&config.store, clock, limits)?.consolidating(Consolidation {
+        schedule: config.consolidation.schedule,
+        thresholds: config.consolidation.thresholds,
+    });
     if is_exposed(config) && !services.has_keys()? {
         return Err(needs_key(config));
     }

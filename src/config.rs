@@ -18,9 +18,11 @@ use crate::fault;
 use crate::store::{Durability, Options, Role};
 
 mod access;
+mod consolidation;
 mod upkeep;
 
 pub use access::{Access, AccessArgs, Tls};
+pub use consolidation::{Consolidation, ConsolidationArgs};
 pub use upkeep::{Upkeep, UpkeepArgs};
 
 /// Flags of every command.
@@ -116,6 +118,9 @@ pub struct ServeArgs {
     /// The file over its life.
     #[command(flatten)]
     pub upkeep: UpkeepArgs,
+    /// When old memory is consolidated.
+    #[command(flatten)]
+    pub consolidation: ConsolidationArgs,
     /// How log lines look
     #[arg(
         long,
@@ -184,6 +189,8 @@ pub struct Config {
     pub access: Access,
     /// Copies by the clock, and how long events are kept.
     pub upkeep: Upkeep,
+    /// When old memory is consolidated.
+    pub consolidation: Consolidation,
     /// How to log.
     pub log: Log,
 }
@@ -234,6 +241,7 @@ impl Config {
             allowed_hosts: args.allowed_host.clone(),
             access: Access::new(&args.access)?,
             upkeep,
+            consolidation: Consolidation::new(&args.consolidation)?,
             log: Log {
                 format: args.log_format,
                 file: args.log_file.clone(),

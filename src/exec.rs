@@ -9,8 +9,8 @@
 //! **Invariant:** the only caller of `web::block`, and nothing unbounded runs on a worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use actix_web::web;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::fault;
 use crate::service::{Error, Pending, Services};
+use crate::store::measure::{Distribution, Histogram, WAIT};
 
 /// Admission permits for each reader connection. From the design.
 const PERMITS_PER_READER: usize = 4;
@@ -41,7 +42,7 @@ pub struct Exec {
     now: Services,
     permits: Arc<Semaphore>,
     most: usize,
-    queued: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
     streams: Arc<Semaphore>,
     deadline: Duration,
 }
@@ -56,7 +57,7 @@ impl Exec {
             waiting: services,
             permits: Arc::new(Semaphore::new(permits)),
             most: permits,
-            queued: Arc::default(),
+            queue: Arc::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             deadline,
         }
@@ -69,7 +70,15 @@ impl Exec {
 
     /// How many calls queue to be admitted.
     pub fn queued(&self) -> usize {
-        self.queued.load(Ordering::Relaxed)
+        self.queue.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How long calls queued, those that gave up among them, and how many were never admitted.
+    pub fn queueing(&self) -> (Distribution, u64) {
+        (
+            self.queue.waits.read(),
+            self.queue.turned_away.load(Ordering::Relaxed),
+        )
     }
 
     /// How many calls are admitted to the blocking pool, and how many can be at once.
@@ -172,11 +181,13 @@ impl Exec {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
         }
-        let place = Place(&self.queued);
-        if self.queued.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
+        let Some(place) = self.queue.enter() else {
             return Err(Error::Overloaded);
-        }
+        };
         let permit = timeout(patience, Arc::clone(&self.permits).acquire_owned()).await;
+        if permit.is_err() {
+            self.queue.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
         drop(place);
         permit.map_err(|_| late)?.map_err(|_| Error::Overloaded)
     }
@@ -204,11 +215,48 @@ impl Exec {
     }
 }
 
+/// The queue of calls that are to be admitted. Who is admitted at once never sees it.
+#[derive(Debug)]
+struct Queue {
+    waiting: AtomicUsize,
+    waits: Histogram,
+    turned_away: AtomicU64,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            waiting: AtomicUsize::new(0),
+            waits: Histogram::new(&WAIT),
+            turned_away: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Queue {
+    /// A place in it, unless it is full.
+    fn enter(&self) -> Option<Place<'_>> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Place {
+            queue: self,
+            since: Instant::now(),
+        })
+    }
+}
+
 /// A place in the queue, given up when its call is admitted, is turned away or is dropped.
-struct Place<'a>(&'a AtomicUsize);
+struct Place<'a> {
+    queue: &'a Queue,
+    since: Instant,
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.queue.waits.observe_time(self.since.elapsed());
+        self.queue.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

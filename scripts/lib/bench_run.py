@@ -84,6 +84,7 @@ class Bench:
             stamp(f"  {events:,} events stored, {per_s:,.0f} a second")
             self.report.disk(machine.database_bytes(store.db), store.events)
             store.grow_handoffs()
+            stamp(f"  the index is settled after {store.rest():.0f} s more")
         return store
 
     @contextlib.contextmanager
@@ -93,6 +94,7 @@ class Bench:
         with store:
             store.grow(events)
             store.grow_handoffs()
+            store.rest()
             yield store
             store.end()
 

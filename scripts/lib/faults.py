@@ -31,10 +31,12 @@ class FaultyServer(Server):
         super().start()
 
     def ask(self, line):
-        """Asks for one fault; what lines there are is told by src/fault/injected.rs."""
+        """Asks for one fault, or a number; what lines there are is told by src/fault/injected.rs."""
         with socket.socket(socket.AF_UNIX) as asking:
             asking.connect(str(self.socket))
             asking.sendall(f"{line}\n".encode())
             answer = asking.makefile().readline().strip()
-        if answer != "ok":
+        word, _, number = answer.partition(" ")
+        if word != "ok":
             raise Failure(f"the fault {line!r} was answered {answer!r}")
+        return int(number) if number else None

@@ -38,7 +38,11 @@ CONSTANT = {
     "process_max_fds": "a setting of the machine",
 }
 # May move, and need not: nothing that a client does makes it.
-AS_IT_COMES = {"process_major_page_faults_total": "the kernel reads a page from the disk when it had to give it up"}
+AS_IT_COMES = {
+    "process_major_page_faults_total": "the kernel reads a page from the disk when it had to give it up",
+    "agent_memory_consolidation_in_progress": "jobs of a small memory end between two scrapes",
+    "agent_memory_consolidation_next_run_timestamp_seconds": "moves when a round was due",
+}
 # Longest wait for something that has to happen: the sampler comes every 10 s.
 PATIENCE_S = 25
 # More writes than can wait, each on a connection of its own.
@@ -155,6 +159,17 @@ def misuse(server):
     time.sleep(0.6)
 
 
+def consolidate(server, watch):
+    """An old handoff is shown in a shorter form."""
+    client = server.client()
+    client.post("/api/v1/handoff", {
+        "session_id": "old", "with_whom": "Ada", "created_at": STAMP,
+        "experienced": "The tide gauge was opened on the pier. The float was stuck for two days. " * 20})
+    client.post("/api/v1/consolidation/run", {})
+    name = "agent_memory_consolidation_tokens_saved_total"
+    watch.until(server, "tokens to be saved", lambda now: value(now, name, job_type="handoff_compression") > 0)
+
+
 def raw(server):
     return socket.create_connection(("127.0.0.1", server.port), timeout=30)
 
@@ -172,6 +187,8 @@ def break_it(server, watch):
     refused(client.request("POST", "/api/v1/events", event("no room")), 503)
     watch.until(server, "a store that cannot be written", lambda now: value(now, "agent_memory_up") == 0)
     watch.until(server, "the proof that it can", lambda now: value(now, "agent_memory_up") == 1)
+    if value(watch.scrape(server), "agent_memory_writes_dropped_total", reason="failed") != 1:
+        raise Failure("a write that was taken in and not stored is not counted as that")
 
     server.ask("reads ioerr 1")
     watch.until(server, "a store that cannot be read", lambda now: value(now, "agent_memory_up") == 0)
@@ -194,6 +211,11 @@ def break_it(server, watch):
         watch.until(server, "an old read", lambda now: value(now, "agent_memory_sqlite_oldest_reader_seconds") > 1)
         watch.until(server, "a read that waited in vain", lambda now: value(now, "agent_memory_db_pool_timeouts_total", role="reader") > 0)
         concurrent.futures.wait(reads)
+
+    # More than are admitted (four for each connection): the others queue before the pool.
+    server.ask("slow-reads 300 4")
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        concurrent.futures.wait([pool.submit(server.client().request, "GET", "/api/v1/events") for _ in range(20)])
 
     crowd(server, watch)
 
@@ -326,6 +348,14 @@ def refused(answer, status):
         raise Failure(f"{answer.request} answered {answer.status} and not {status}: {answer.text[:500]}")
 
 
+def give_back(server, watch):
+    """A long text that is forgotten leaves free pages in the file."""
+    client = server.client()
+    long = client.post("/api/v1/events", event("a long watch at the gauge " * 20_000))
+    client.call("DELETE", f"/api/v1/events/{long['event_id']}")
+    watch.until(server, "free pages", lambda values: value(values, "agent_memory_sqlite_freelist_pages") > 0)
+
+
 def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 2 * CROWD + 500), hard), hard))
@@ -334,6 +364,8 @@ def main():
         watch.scrape(server)
         use(server.client())
         watch.scrape(server)
+        give_back(server, watch)
+        consolidate(server, watch)
         misuse(server)
         watch.scrape(server)
         break_it(server, watch)

@@ -1,8 +1,10 @@
 """scripts/test-mcp, once the clients are there."""
 
+import http.client
 import json
 import pathlib
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,8 @@ NODE = CLIENTS / "node_modules" / ".bin" / "node"
 CONFORMANCE = CLIENTS / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 INSPECTOR = CLIENTS / "node_modules" / ".bin" / "mcp-inspector"
 PYTHON = CLIENTS / "venv" / "bin" / "python"
+# A certificate for `localhost`, made for the tests, and its key.
+CERT = ROOT / "tests" / "data" / "tls" / "cert.pem"
 # A client that takes longer hangs.
 LIMIT_S = 90
 # What the inspector calls each tool with; {id} is what the tool before has made.
@@ -33,9 +37,29 @@ CALLS = (
 )
 
 
-def run(command, home):
+class Secure(Server):
+    """A server that speaks TLS and asks for a key."""
+
+    def __init__(self, binary, db):
+        super().__init__(binary, db, ("--tls-cert", CERT, "--tls-key", CERT.with_name("key.pem")))
+        made = [str(binary), "--db", str(db), "key", "create", "client", "--scope", "write"]
+        self.key = subprocess.run(made, env=clean_env(), check=True, capture_output=True, text=True).stdout.strip()
+
+    def lives(self):
+        trusted = ssl.create_default_context(cafile=CERT)
+        connection = http.client.HTTPSConnection("localhost", self.port, timeout=1, context=trusted)
+        try:
+            connection.request("GET", "/health/live")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def run(command, home, **more):
     """Runs a client in a home of its own; answers what it wrote."""
-    env = clean_env() | {"HOME": str(home)}
+    env = clean_env() | {"HOME": str(home)} | more
     done = subprocess.run(
         [str(word) for word in command], cwd=CLIENTS, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S,
     )
@@ -86,7 +110,24 @@ def sessions(binary, home):
         with Server(binary, home / f"http{number}.db") as server:
             run([*way, "http", f"http://127.0.0.1:{server.port}/mcp"], home)
         run([*way, "stdio", binary, home / f"stdio{number}.db"], home)
-    return f"{2 * len(ways)} sessions"
+    # The same over TLS with a key. The Python SDK would take a client of another package for it.
+    for way in ways[:3]:
+        with Secure(binary, home / f"tls{'-'.join(way[2:])}.db") as server:
+            url = f"https://localhost:{server.port}/mcp"
+            run([*way, "http", url, server.key], home, NODE_EXTRA_CA_CERTS=str(CERT))
+            refused(way, url, home)
+    return f"{2 * len(ways)} sessions, and 3 over TLS with a key"
+
+
+def refused(way, url, home):
+    """Without the key there is no session."""
+    try:
+        run([*way, "http", url], home, NODE_EXTRA_CA_CERTS=str(CERT))
+    except Failure as failure:
+        if "401" in str(failure) or "nauthorized" in str(failure):
+            return
+        raise
+    raise Failure("a client without a key got in")
 
 
 def inspect(target, era, home):

@@ -12,7 +12,7 @@ import faults
 import monitoring_source as source
 import monitoring_static as static
 from monitoring_record import Recording
-from monitoring_stack import Alertmanager, Prometheus, Sink
+from monitoring_stack import Alertmanager, Prometheus, Sink, seconds
 from monitoring_traffic import Traffic, batch_of, crowd
 from server import Failure, Server, free_port, read_metrics
 
@@ -72,6 +72,7 @@ class Live:
             self.recording.calm(time.time(), after_errors=False)
             self.too_many_readers()
             self.killed()
+            self.check("counts of what is remembered did not fall with the kill, as those of the process did", self.never_fell)
             self.file_gone()
             if self.faulty:
                 self.injected()
@@ -111,12 +112,23 @@ class Live:
             client.post_batch(batch_of(start, 1000))
 
     def rules_loaded(self):
-        shipped = sorted((rule.get("alert") or rule["record"]) for rule in source.rules())
+        """The same names, expressions, durations, labels and annotations, and each is evaluated."""
+        shipped = {rule.get("alert") or rule["record"]: rule for rule in source.rules()}
         loaded = self.shipped.loaded_rules()
-        faults = [f"{name}: {health}: {error}" for name, _, health, error in loaded if health == "err" or error]
-        names = sorted(name for name, *_ in loaded)
-        if names != shipped:
-            faults.append(f"loaded but not shipped: {set(names) - set(shipped)}; shipped but not loaded: {set(shipped) - set(names)}")
+        faults = [f"{rule['name']}: {rule.get('health')}: {rule.get('lastError')}" for rule in loaded if rule.get("health") == "err" or rule.get("lastError")]
+        names = [rule["name"] for rule in loaded]
+        if sorted(names) != sorted(shipped):
+            return faults + [f"loaded but not shipped: {set(names) - set(shipped)}; shipped but not loaded: {set(shipped) - set(names)}"]
+        for rule in loaded:
+            ours = shipped[rule["name"]]
+            for what, there, here in [
+                ("expression", self.shipped.formatted(rule["query"]), self.shipped.formatted(ours["expr"])),
+                ("`for`", rule.get("duration", 0), seconds(ours.get("for", "0s"))),
+                ("labels", rule.get("labels", {}), ours.get("labels", {})),
+                ("annotations", rule.get("annotations", {}), ours.get("annotations", {})),
+            ]:
+                if there != here:
+                    faults.append(f"the {what} of {rule['name']} was loaded as {there} and is shipped as {here}")
         print(f"    {len(names)} rules")
         return faults
 
@@ -145,7 +157,9 @@ class Live:
         return [f"{name} went to {where} instead of {path}"] if path and where != path else []
 
     def silence(self, since):
-        fired = self.hasty.query_range('ALERTS{alertstate="firing",alertname!="AgentMemoryWatchdog"}', since, time.time(), 1)
+        """At its own pace the disk is judged by six hours; twenty times faster, a build that others run fills it within a day."""
+        silent = "AgentMemoryWatchdog" + ("" if self.factor == 1 else "|AgentMemoryDiskFullIn24h")
+        fired = self.hasty.query_range(f'ALERTS{{alertstate="firing",alertname!~"{silent}"}}', since, time.time(), 1)
         return [f"{labels['alertname']} fired: {labels}" for labels, _ in fired]
 
     def too_many_readers(self):
@@ -153,9 +167,9 @@ class Live:
         began = time.time()
         thread = threading.Thread(target=lambda: self.crowd_said(crowd(self.server.port, self.folder, CROWD, self.crowd_seconds())), daemon=True)
         thread.start()
-        names = ("DatabasePoolExhausted", "HighErrorRate")
+        names = ("DatabasePoolExhausted", "DatabasePoolTimeouts", "HighErrorRate")
         for name in names:
-            self.check(f"{name} reaches the webhook in a crowd", lambda name=name: self.arrives(name, "firing", began, "/webhook"))
+            self.check(f"{name} reaches the webhook in a crowd", lambda name=name: self.arrives(name, "firing", began, "/critical" if name == "DatabasePoolTimeouts" else "/webhook"))
         until = self.settled()
         thread.join(self.patience + CROWD_S * 2)
         for name in names:
@@ -180,6 +194,14 @@ class Live:
         self.check("and is resolved after a restart", lambda: self.arrives("AgentMemoryDown", "resolved", until))
         self.recording.fault(began, until, ("AgentMemoryDown",))
         self.recording.calm(self.settled(), after_errors=True)
+
+    def never_fell(self):
+        fell = self.hasty.query('sum by (kind) (resets(agent_memory_events_total{job="agent-memory"}[1h]))')
+        begun_anew = self.hasty.query('sum(resets(agent_memory_http_requests_total{job="agent-memory"}[1h]))')
+        faults = [f"{labels['kind']} fell {count:.0f} times" for labels, count in fell if count]
+        if not fell or not begun_anew or not begun_anew[0][1]:
+            faults.append("no counter fell, so nothing is known of those that should not")
+        return faults
 
     def file_gone(self):
         """The file is moved away: the process lives and answers, and every write is refused."""

@@ -82,7 +82,7 @@ class Recording:
         file = folder / "recorded_test.yml"
         series, probes = self.write(file, names)
         print(f"    {series} series, {probes} moments")
-        return static.run("promtool", "test", "rules", file)
+        return static.rule_test(file)
 
     def names(self):
         """The series that alerts are made of."""

@@ -132,9 +132,12 @@ class Prometheus(Child):
         return [(series["metric"], [(float(at), float(value)) for at, value in series["values"]]) for series in got]
 
     def loaded_rules(self):
-        """Every rule it has loaded: (name, expression without its spacing)."""
-        groups = self.get("/api/v1/rules")["data"]["groups"]
-        return [(rule["name"], rule["query"], rule.get("health"), rule.get("lastError", "")) for group in groups for rule in group["rules"]]
+        """Every rule it has loaded, as it tells of it."""
+        return [rule for group in self.get("/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
+
+    def formatted(self, expression):
+        """An expression as Prometheus writes it, without its spacing: two that mean the same letter by letter are equal."""
+        return "".join(self.get("/api/v1/format_query", query=expression)["data"].split())
 
 
 class Alertmanager(Child):

@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use crate::cli::print_json;
-use crate::config::{Access, Config, Global, ServeArgs, Upkeep};
+use crate::config::{Access, Config, Consolidation, Global, ServeArgs, Upkeep};
 use crate::domain::time::DAY_MS;
 
 pub(super) fn run(
@@ -23,6 +23,7 @@ pub(super) fn run(
         .into_iter()
         .chain(asked(&config.access))
         .chain(kept(&config.upkeep))
+        .chain(consolidated(&config.consolidation))
         .collect();
     if global.json {
         let object: BTreeMap<_, _> = rows
@@ -129,6 +130,19 @@ fn kept(upkeep: &Upkeep) -> Vec<Row> {
         ("backup_dir", upkeep.backup.dir.display().to_string()),
         ("backup_keep", upkeep.backup.keep.to_string()),
         ("retain_events", days),
+    ]
+}
+
+/// When old memory is consolidated, and from when on what.
+fn consolidated(set: &Consolidation) -> Vec<Row> {
+    let thresholds = &set.thresholds;
+    vec![
+        ("consolidation", set.schedule.to_string()),
+        ("summary_days", thresholds.summary_days.to_string()),
+        ("quick_ref_days", thresholds.quick_ref_days.to_string()),
+        ("integrated_days", thresholds.integrated_days.to_string()),
+        ("archive_days", thresholds.archive_days.to_string()),
+        ("identity_statements", thresholds.statements.to_string()),
     ]
 }
 

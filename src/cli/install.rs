@@ -288,6 +288,7 @@ fn files_of(db: &Path) -> Vec<PathBuf> {
             ".lock",
             ".gate",
             ".turn",
+            ".keys",
             ".spool",
             ".spool.lock",
             ".spool.part",

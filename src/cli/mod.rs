@@ -20,6 +20,7 @@ use crate::store::{CopyError, OpenError, Options, Role};
 mod audit;
 mod backup;
 mod config_command;
+mod consolidate;
 mod context;
 mod decide;
 mod doctor;
@@ -82,6 +83,8 @@ enum Command {
     Show(show::ShowArgs),
     /// Forget one thing by its id, a session or a whole tenant, for good
     Forget(forget::ForgetArgs),
+    /// Make old memory cheaper to load without losing any of it: preview, run, status, undo
+    Consolidate(Box<consolidate::ConsolidateArgs>),
     /// Write everything of the tenant as JSON lines
     Export(export::ExportArgs),
     /// Store what an export wrote; the same again changes nothing
@@ -169,6 +172,7 @@ fn run(out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::List(args)) => list::run(global, &args, out),
         Some(Command::Show(args)) => show::run(global, &args, out),
         Some(Command::Forget(args)) => forget::run(global, &args, out),
+        Some(Command::Consolidate(args)) => consolidate::run(global, &args, out),
         Some(Command::Export(args)) => export::run(global, &args, out),
         Some(Command::Import(args)) => import::run(global, &args, out),
         Some(Command::Backup(args)) => backup::back_up(global, &args, out),
@@ -234,7 +238,7 @@ fn service_exit_code(error: &Error) -> u8 {
         Error::Invalid(_) | Error::TooLarge(_) => 2,
         Error::Unauthenticated | Error::Forbidden(_) => 3,
         Error::NotFound(_) => 4,
-        Error::Conflict(_) => 5,
+        Error::Conflict(_) | Error::Depends(_) => 5,
         Error::RateLimited | Error::Timeout | Error::Overloaded | Error::Unavailable(_) => 75,
         Error::Import(failure) => match &failure.cause {
             ImportCause::Unparsable(_) | ImportCause::Wrong(_) => 2,

@@ -27,8 +27,9 @@ use crate::service::{Services, Stretch};
 use crate::store::OpenError;
 
 /// How long a hook that records may read and store before it leaves the rest to the next. Of the 300 ms that it has on a
-/// long session, what remains is for the last transaction.
-const RECORD_TIME: Duration = Duration::from_millis(200);
+/// long session, what remains is for the last stretch and its transaction, some 30 ms, and for the log, which whoever
+/// closes the file last moves into it; and for the machine, which is busy with the agent.
+const RECORD_TIME: Duration = Duration::from_millis(150);
 /// How long a hook that the agent waits for may store what waits in the spool.
 const REPLAY_TIME: Duration = Duration::from_millis(15);
 /// As much of a prompt as is searched for, in bytes; a question and what stands around it.

@@ -108,13 +108,21 @@ pub struct Standing {
 /// A hook in an agent's settings: the agent's name of it, ours, and how long it may take, in seconds.
 type Event = (&'static str, &'static str, u32);
 
-/// Claude Code and Codex. A start is waited for; what records has time to read a long session.
+/// Claude Code. A start is waited for; what records has time to read a long session.
 const EVENTS: [Event; 5] = [
     ("SessionStart", "session-start", 10),
     ("UserPromptSubmit", "prompt", 10),
     ("PreCompact", "pre-compact", 30),
     ("Stop", "stop", 30),
     ("SessionEnd", "session-end", 10),
+];
+/// Codex, which gives the end of a session three seconds and says so at each start to whoever asks for more.
+const CODEX_EVENTS: [Event; 5] = [
+    ("SessionStart", "session-start", 10),
+    ("UserPromptSubmit", "prompt", 10),
+    ("PreCompact", "pre-compact", 30),
+    ("Stop", "stop", 30),
+    ("SessionEnd", "session-end", 3),
 ];
 /// Cursor, which takes no context with a prompt.
 const CURSOR_EVENTS: [Event; 4] = [
@@ -158,7 +166,7 @@ impl Target {
     fn hooks(self, homes: &Homes) -> Option<(PathBuf, &'static [Event])> {
         match self {
             Self::ClaudeCode => Some((homes.claude_dir().join("settings.json"), &EVENTS)),
-            Self::Codex => Some((homes.codex_dir().join("hooks.json"), &EVENTS)),
+            Self::Codex => Some((homes.codex_dir().join("hooks.json"), &CODEX_EVENTS)),
             Self::Cursor => Some((homes.home.join(".cursor/hooks.json"), &CURSOR_EVENTS)),
             Self::VsCode | Self::ClaudeDesktop => None,
         }

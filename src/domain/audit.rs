@@ -93,7 +93,10 @@ impl AuditAction {
             Self::NoteCreate | Self::NoteChange | Self::NoteForget => NoteId::PREFIX,
             Self::ReflectionWrite | Self::ReflectionForget => ReflectionId::PREFIX,
             Self::PrincipleWrite | Self::PrincipleForget => PrincipleId::PREFIX,
-            Self::SessionForget | Self::TenantForget => JobId::PREFIX,
+            Self::SessionForget
+            | Self::TenantForget
+            | Self::Consolidate
+            | Self::ConsolidationUndo => JobId::PREFIX,
             Self::KeyCreate | Self::KeyRevoke => KeyId::PREFIX,
             // These have none.
             Self::SessionStart

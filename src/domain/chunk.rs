@@ -33,7 +33,8 @@ const MAX_GAP_BYTES: usize = OVERLAP_BYTES / 2;
 /// The chunks of a text as byte ranges between characters. There is at least one. A text has at most one for every 120 of
 /// its words and one for every 2,048 of its bytes, and one more.
 pub fn chunks(text: &str) -> Vec<Range<usize>> {
-    if text.trim().is_empty() {
+    // A word takes a letter and a space at least, so these bytes are no more words than a chunk may have.
+    if text.len() < MAX_WORDS || text.trim().is_empty() {
         return std::iter::once(0..text.len()).collect();
     }
     let cuts = cuts(text);

@@ -240,6 +240,9 @@ pub struct Decision {
     /// What took its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<DecisionId>,
+    /// Since when it is left out of wake-ups; lists and searches have it all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
 }
 
 /// Which decisions a list shows.

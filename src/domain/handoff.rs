@@ -312,6 +312,16 @@ pub struct Handoff {
     pub created_at: Timestamp,
 }
 
+/// The shorter form that a handoff's level asks for; none if it is shown whole, or has none.
+pub fn form_of(handoff: &Handoff) -> Option<&str> {
+    let form = match handoff.compression_level {
+        CompressionLevel::Full => None,
+        CompressionLevel::Summary => handoff.summary.as_deref(),
+        CompressionLevel::QuickRef | CompressionLevel::Integrated => handoff.quick_ref.as_deref(),
+    };
+    form.filter(|form| !form.trim().is_empty())
+}
+
 /// Which handoffs a list shows.
 #[derive(Debug, Clone, Default)]
 pub struct HandoffFilter {

@@ -6,6 +6,8 @@ pub mod audit;
 pub mod backup;
 pub mod caller;
 pub mod chunk;
+pub mod consolidate;
+pub mod consolidation;
 pub mod content;
 pub mod context;
 pub mod decision;
@@ -52,6 +54,7 @@ pub use stat::{BackupOutcome, Stat};
 pub use time::Timestamp;
 pub use tool::Tool;
 pub use vocabulary::{
-    ActorType, ArtifactKind, AuditAction, Channel, ChunkField, CompressionLevel, DecisionScope,
-    DecisionStatus, EntityType, EventKind, JobType, Origin, Scope, Sensitivity, Via,
+    ActorType, ArtifactKind, AuditAction, Channel, ChunkField, CompressionLevel, ConsolidationType,
+    DecisionScope, DecisionStatus, EntityType, EventKind, JobCause, JobStatus, JobType, Origin,
+    Scope, Sensitivity, Via,
 };

@@ -338,6 +338,20 @@ pub struct Note {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// How many other notes say the same and are shown by this one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub duplicates: u32,
+    /// The note that says the same and is shown for this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<NoteId>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands a reference in"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Which notes a list shows.

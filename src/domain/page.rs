@@ -35,6 +35,8 @@ pub enum List {
     Principles = 8,
     /// The audit.
     Audit = 9,
+    /// Jobs of consolidation.
+    Jobs = 10,
 }
 
 /// Oldest or newest first.

@@ -38,8 +38,9 @@ pub fn cut(text: &str, max_tokens: usize) -> &str {
     if max_tokens == 0 {
         return "";
     }
-    // No character counts more than a token for each of its bytes.
-    if text.len() <= max_tokens {
+    // No character counts more than a token for each of its bytes. Most texts are not cut, and to see that takes less than
+    // to look for where.
+    if text.len() <= max_tokens || estimate(text) <= max_tokens {
         return text;
     }
     let mut walk = Walk::default();

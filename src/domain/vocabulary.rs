@@ -281,6 +281,10 @@ vocabulary! {
         DeniedForbidden = 24 "denied_forbidden",
         /// Requests beyond the rate were refused.
         DeniedRate = 25 "denied_rate",
+        /// Consolidation changed what is shown; the id is that of the job.
+        Consolidate = 26 "consolidate",
+        /// What a job of consolidation did was undone; the id is that of the job.
+        ConsolidationUndo = 27 "consolidation_undo",
     }
     /// Work that goes on after its answer.
     JobType {
@@ -288,6 +292,41 @@ vocabulary! {
         ForgetTenant = 0 "forget_tenant",
         /// Forgetting a session with all it holds.
         ForgetSession = 1 "forget_session",
+    }
+    /// What consolidation does, each for itself, in this order.
+    ConsolidationType {
+        /// Gives old handoffs shorter forms, and shows those.
+        HandoffCompression = 0 "handoff_compression",
+        /// Draws principles from what recurs in the identity thread.
+        IdentityConsolidation = 1 "identity_consolidation",
+        /// Takes old decisions that no search found out of the wake-up.
+        DecisionArchival = 2 "decision_archival",
+        /// Writes what periods came to.
+        Reflection = 3 "reflection",
+        /// Shows what was noted again and again once.
+        Deduplication = 4 "deduplication",
+        /// Keeps the file in order; of no tenant.
+        Maintenance = 5 "maintenance",
+    }
+    /// How a job of consolidation stands.
+    JobStatus {
+        /// It is at work.
+        Running = 0 "running",
+        /// It did what there was to do.
+        Completed = 1 "completed",
+        /// It was cut off or met a fault; the next run goes on.
+        Failed = 2 "failed",
+        /// There was too little to do it with.
+        Skipped = 3 "skipped",
+    }
+    /// Why a job of consolidation ran.
+    JobCause {
+        /// It was due.
+        Scheduled = 0 "scheduled",
+        /// Somebody asked for it.
+        Asked = 1 "asked",
+        /// It was due while no server ran.
+        CaughtUp = 2 "caught_up",
     }
 }
 

@@ -9,8 +9,10 @@
 
 use serde::Serialize;
 
+use crate::domain::consolidate::compression::integrated;
+use crate::domain::consolidate::reflection::Month;
 use crate::domain::decision::Decision;
-use crate::domain::handoff::{Fields, Handoff, IdentityStatement};
+use crate::domain::handoff::{Fields, Handoff, IdentityStatement, form_of};
 use crate::domain::note::Note;
 use crate::domain::principle::Principle;
 use crate::domain::reflection::Reflection;
@@ -38,8 +40,17 @@ pub const MAX_IDENTITY: usize = 10;
 pub const DEFAULT_RECENT: u32 = 3;
 /// Most handoffs in *recent*.
 pub const MAX_RECENT: u32 = 20;
-/// Most handoffs in *progressive*.
+/// Most handoffs in *progressive*. While all are young they are the newest; once some are old, each age has its part, so
+/// that a year of daily sessions is more than its last week.
 pub const MAX_PROGRESSIVE: u32 = 20;
+/// The part of those that are whole still, of summaries, and of dated lines.
+pub const PROGRESSIVE_PARTS: [(CompressionLevel, u32); 3] = [
+    (CompressionLevel::Full, 7),
+    (CompressionLevel::Summary, 5),
+    (CompressionLevel::QuickRef, 5),
+];
+/// And of months that are integrated.
+pub const PROGRESSIVE_MONTHS: u32 = 3;
 /// Most decisions, and most notes.
 pub const MAX_STANDING: u32 = 10;
 /// Most principles; a few lines that always hold.
@@ -67,6 +78,8 @@ pub struct WakeUpFacts {
     pub recent: Vec<Handoff>,
     /// Older ones, newest or most relevant first.
     pub older: Vec<Handoff>,
+    /// Of months whose handoffs are integrated, newest first: the newest of them, and how many there are.
+    pub months: Vec<(Handoff, u32)>,
     /// The newest identity statements, newest first.
     pub identity: Vec<IdentityStatement>,
     /// Active decisions: the standing ones (policy, global) first, then the newest.
@@ -123,7 +136,11 @@ pub fn assemble(query: &WakeUpQuery, facts: &WakeUpFacts) -> WakeUp {
     });
     let progressive = query.has(Layer::Progressive).then(|| {
         fill(
-            facts.older.iter().map(brief_of),
+            facts
+                .older
+                .iter()
+                .map(brief_of)
+                .chain(facts.months.iter().map(month_brief)),
             MAX_ARRAYS_BYTES,
             &mut room,
         )
@@ -208,6 +225,7 @@ fn note_brief(note: &Note) -> NoteBrief {
         title: note.body.title.as_deref().map(|title| clip(title, 80)),
         content: clip(&note.body.content, BRIEF_BYTES),
         pinned: note.body.pinned,
+        count: note.duplicates + 1,
     }
 }
 
@@ -246,6 +264,20 @@ fn recent_of(handoff: &Handoff, part: usize) -> Recent {
     }
 }
 
+/// The line that stands for the integrated handoffs of a month.
+fn month_text((newest, count): &(Handoff, u32)) -> String {
+    integrated(Month::of(newest.created_at), *count)
+}
+
+fn month_brief(month: &(Handoff, u32)) -> Brief {
+    Brief {
+        handoff_id: month.0.handoff_id,
+        created_at: month.0.created_at,
+        form: CompressionLevel::Integrated,
+        text: month_text(month),
+    }
+}
+
 fn brief_of(handoff: &Handoff) -> Brief {
     Brief {
         handoff_id: handoff.handoff_id,
@@ -257,12 +289,7 @@ fn brief_of(handoff: &Handoff) -> Brief {
 
 /// The form of a handoff that its compression level asks for; the start of its weightiest text while there is none.
 fn brief_text(handoff: &Handoff) -> String {
-    let form = match handoff.compression_level {
-        CompressionLevel::Full => None,
-        CompressionLevel::Summary => handoff.summary.clone(),
-        CompressionLevel::QuickRef | CompressionLevel::Integrated => handoff.quick_ref.clone(),
-    };
-    form.unwrap_or_else(|| {
+    form_of(handoff).map(str::to_owned).unwrap_or_else(|| {
         let fields = &handoff.fields;
         let weighty = [
             &fields.remember,

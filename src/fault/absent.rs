@@ -45,3 +45,9 @@ pub fn stops_sampler() -> bool {
 pub fn wants_look() -> bool {
     false
 }
+
+/// Whether requests and the store are measured.
+#[inline]
+pub fn measures() -> bool {
+    true
+}

@@ -1,6 +1,6 @@
 //! Faults that lines on a Unix socket ask for.
 //!
-//! Each line is answered `ok` or what is wrong with it:
+//! Each line is answered `ok`, with a number where one was asked for, or what is wrong with it:
 //!
 //! | line | what happens |
 //! |---|---|
@@ -10,6 +10,8 @@
 //! | `block MS N` | the next N requests keep their worker from all others for so long |
 //! | `sampler off`, `sampler on` | it stops looking, and goes on |
 //! | `look` | the whole file is looked over, as it is once a day |
+//! | `instruments off`, `instruments on` | requests and the store are not measured, and are again: what measuring costs |
+//! | `statements` | answered `ok N`: how many SQL statements were begun since the start, on any connection |
 //! | `allocate BYTES`, `free` | the heap grows by so much, and shrinks by all of it |
 //!
 //! **Invariant:** what is asked for happens so many times and is over then.
@@ -76,6 +78,8 @@ static BLOCKING_PANICS: Charge = Charge::none();
 static BLOCKS: Charge = Charge::none();
 static LOOKS: Charge = Charge::none();
 static SAMPLER_OFF: AtomicBool = AtomicBool::new(false);
+static INSTRUMENTS_OFF: AtomicBool = AtomicBool::new(false);
+static STATEMENTS: AtomicU64 = AtomicU64::new(0);
 static HEAP: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 /// Listens on the socket, if one is named.
@@ -100,14 +104,15 @@ fn answer(stream: &UnixStream) -> io::Result<()> {
     let mut replies = stream;
     for line in BufReader::new(stream).lines() {
         match obey(&line?) {
-            Ok(()) => replies.write_all(b"ok\n")?,
+            Ok(None) => replies.write_all(b"ok\n")?,
+            Ok(Some(number)) => writeln!(replies, "ok {number}")?,
             Err(wrong) => writeln!(replies, "{wrong}")?,
         }
     }
     Ok(())
 }
 
-fn obey(line: &str) -> Result<(), String> {
+fn obey(line: &str) -> Result<Option<u64>, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match *words.as_slice() {
         ["reads", code, times] => READS.set(code_of(code)?, number(times)?),
@@ -120,6 +125,9 @@ fn obey(line: &str) -> Result<(), String> {
         ["sampler", "off"] => SAMPLER_OFF.store(true, Ordering::SeqCst),
         ["sampler", "on"] => SAMPLER_OFF.store(false, Ordering::SeqCst),
         ["look"] => LOOKS.set(0, 1),
+        ["instruments", "off"] => INSTRUMENTS_OFF.store(true, Ordering::SeqCst),
+        ["instruments", "on"] => INSTRUMENTS_OFF.store(false, Ordering::SeqCst),
+        ["statements"] => return Ok(Some(STATEMENTS.load(Ordering::SeqCst))),
         ["allocate", bytes] => {
             let bytes = usize::try_from(number(bytes)?).map_err(|error| error.to_string())?;
             // Not zeros, which the system would give without giving memory.
@@ -128,7 +136,7 @@ fn obey(line: &str) -> Result<(), String> {
         ["free"] => heap().clear(),
         _ => return Err(format!("unknown: {line}")),
     }
-    Ok(())
+    Ok(None)
 }
 
 fn heap() -> std::sync::MutexGuard<'static, Vec<Vec<u8>>> {
@@ -199,6 +207,16 @@ pub fn wants_look() -> bool {
     LOOKS.take().is_some()
 }
 
+/// Whether requests and the store are measured.
+pub fn measures() -> bool {
+    !INSTRUMENTS_OFF.load(Ordering::Relaxed)
+}
+
+/// A statement was begun.
+pub fn note_statement() {
+    STATEMENTS.fetch_add(1, Ordering::Relaxed);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +240,7 @@ mod tests {
             "reads nothing 1",
             "reads ioerr x",
             "sampler maybe",
+            "instruments",
         ] {
             assert!(obey(line).is_err(), "{line}");
         }

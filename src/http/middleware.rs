@@ -11,7 +11,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -32,7 +31,7 @@ use crate::http::auth::Guest;
 use crate::http::connection::{Answering, Course};
 use crate::http::problem::{Problem, keep_allow, of_status};
 use crate::http::{State, cors};
-use crate::metrics::{Answered, Metrics};
+use crate::metrics::{Answered, Begun, Metrics};
 use crate::service::Admission;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,7 +44,7 @@ pub async fn observe(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let begun = Instant::now();
+    let begun = Begun::now();
     let Some(state) = request.app_data::<Data<State>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("no state"));
     };

@@ -17,6 +17,7 @@ mod access;
 mod answer;
 mod auth;
 mod connection;
+mod consolidation;
 mod context;
 mod cors;
 mod decision;
@@ -140,6 +141,10 @@ pub const ROUTES: &[RouteLabel] = routes! {
     POST "/api/v1/context";
     POST "/api/v1/acb/build" as "/api/v1/context";
     DELETE "/api/v1/tenants/{id}";
+    POST "/api/v1/consolidation/run";
+    GET "/api/v1/consolidation/status";
+    GET "/api/v1/consolidation/jobs";
+    POST "/api/v1/consolidation/jobs/{id}/undo";
     POST "/api/v1/keys";
     GET "/api/v1/keys";
     DELETE "/api/v1/keys/{id}";
@@ -172,6 +177,7 @@ pub fn routes(config: &mut ServiceConfig, state: &Data<State>) {
         .configure(recall::routes)
         .configure(context::routes)
         .configure(forget::routes)
+        .configure(consolidation::routes)
         .configure(export::routes)
         .configure(import::routes)
         .configure(access::routes)

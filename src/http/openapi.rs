@@ -16,8 +16,8 @@ use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, ServiceConfig};
 
 use crate::http::{
-    access, context, decision, event, export, forget, handoff, import, mcp, note, operate, recall,
-    reflection, session, wake_up,
+    access, consolidation, context, decision, event, export, forget, handoff, import, mcp, note,
+    operate, recall, reflection, session, wake_up,
 };
 
 mod document;
@@ -68,6 +68,7 @@ fn operations() -> Vec<Operation> {
         context::operations(),
         session::operations(),
         forget::operations(),
+        consolidation::operations(),
         export::operations(),
         import::operations(),
         access::operations(),

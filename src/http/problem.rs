@@ -252,6 +252,7 @@ impl Problem {
             Error::Invalid(_)
             | Error::NotFound(_)
             | Error::Conflict(_)
+            | Error::Depends(_)
             | Error::Import(_)
             | Error::Internal(_) => None,
         }
@@ -322,7 +323,7 @@ fn verdict(error: &Error) -> (StatusCode, &'static str) {
         Error::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
         Error::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         Error::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-        Error::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        Error::Conflict(_) | Error::Depends(_) => (StatusCode::CONFLICT, "conflict"),
         Error::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         Error::Import(failure) => match &failure.cause {
             ImportCause::Unparsable(_) => (StatusCode::BAD_REQUEST, "unparsable"),

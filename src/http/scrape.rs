@@ -27,6 +27,7 @@ const WORTH_COMPRESSING: usize = 8 * 1024;
 pub(super) async fn scrape(state: Data<State>, request: HttpRequest) -> HttpResponse {
     let services = state.exec.services();
     let health = services.health();
+    let consolidation = services.consolidation_view();
     let format = format(&offers(request.headers(), &ACCEPT));
     let moment = Moment {
         now: services.now(),
@@ -37,10 +38,12 @@ pub(super) async fn scrape(state: Data<State>, request: HttpRequest) -> HttpResp
             health.readers.idle,
             waiting(&state, health.readers.waiting),
         ),
+        queueing: &state.exec.queueing(),
         queue: (health.queue_depth, health.queue_capacity),
         engine_bytes: services.engine_bytes(),
         measures: &services.measures(),
         blocking: state.exec.admitted(),
+        consolidation: consolidation.as_ref(),
     };
     let body = state.metrics.render(&moment, format);
     let mut response = HttpResponse::Ok();

@@ -3,6 +3,8 @@
 //! Forgetting in slices: each slice is one write among others, so requests get their turn in between. And once a minute
 //! what is known of who was there: when keys were used, what was refused, and what of the audit is too old.
 //!
+//! Consolidation has a thread of its own ([`consolidation`]), since a round may take minutes.
+//!
 //! **Invariant:** a job may be cut off anywhere and goes on at the next start.
 
 use std::io;
@@ -15,6 +17,7 @@ use crate::service::{Error, Services};
 use crate::store::Slice;
 
 mod backup;
+mod consolidation;
 mod retention;
 
 pub use backup::BackupJob;
@@ -29,37 +32,42 @@ const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 /// Pause before another try after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// The job thread.
+/// The job threads.
 #[derive(Debug)]
 pub struct Jobs {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Jobs {
-    /// Starts the thread; the audit is kept for so many days.
+    /// Starts the threads; the audit is kept for so many days.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(services: Services, audit_days: Option<u32>) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::Builder::new()
-            .name("jobs".into())
-            .spawn(move || run(&services, audit_days, &stopped))?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
+        let (stopped, others) = (Arc::clone(&stop), services.clone());
+        let threads = vec![
+            thread::Builder::new()
+                .name("consolidation".into())
+                .spawn(move || consolidation::run(&others, &stopped))?,
+            {
+                let stopped = Arc::clone(&stop);
+                thread::Builder::new()
+                    .name("jobs".into())
+                    .spawn(move || run(&services, audit_days, &stopped))?
+            },
+        ];
+        Ok(Self { stop, threads })
     }
 
     /// Stops after the slice at hand.
     pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the job thread panicked");
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a job thread panicked");
+            }
         }
     }
 }

@@ -118,6 +118,7 @@ async fn tools_call(front: &Front<'_>, request: &Request<'_>) -> Result<Value, T
             | Error::Forbidden(_)
             | Error::NotFound(_)
             | Error::Conflict(_)
+            | Error::Depends(_)
             | Error::TooLarge(_)
             | Error::Import(_) => {
                 let why = format!("{} did nothing: {error}", tool.as_str());

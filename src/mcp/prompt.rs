@@ -138,6 +138,7 @@ fn trouble(error: Error) -> Trouble {
         | Error::Forbidden(_)
         | Error::NotFound(_)
         | Error::Conflict(_)
+        | Error::Depends(_)
         | Error::TooLarge(_)
         | Error::Import(_) => Trouble::Refused(Refusal::invalid_params(error.to_string())),
     }

@@ -63,6 +63,8 @@ pub fn explain(text: &str) -> Result<Vec<Finding>, Unreadable> {
     findings.extend(connections(&scrape));
     findings.extend(faults(&scrape));
     findings.extend(remembered(&scrape));
+    findings.extend(spool(&scrape));
+    findings.extend(redaction(&scrape));
     Ok(findings)
 }
 
@@ -124,6 +126,10 @@ fn writer(scrape: &Scrape<'_>) -> Option<Finding> {
     let rejected = scrape.sum("writes_rejected_total", &[]);
     if rejected > 0.0 {
         says += &format!("; {rejected} writes were turned away");
+    }
+    let dropped = scrape.sum("writes_dropped_total", &[]);
+    if dropped > 0.0 {
+        says += &format!("; {dropped} were taken in and not stored");
     }
     Some(finding("writer", depth < capacity * QUEUE_FULL, says))
 }
@@ -256,6 +262,35 @@ fn remembered(scrape: &Scrape<'_>) -> Option<Finding> {
         };
     }
     Some(finding("memories", true, says))
+}
+
+/// What hooks could not store. It waits for the next one, or for somebody to store it.
+fn spool(scrape: &Scrape<'_>) -> Option<Finding> {
+    let waits = scrape.one("spool_bytes")?;
+    let mut says = if waits > 0.0 {
+        format!(
+            "{} wait to be stored: `agent-memory status` says why, `agent-memory hook replay` stores it",
+            bytes(waits)
+        )
+    } else {
+        "nothing waits to be stored".to_owned()
+    };
+    let replayed = scrape.sum("spool_replayed_total", &[]);
+    let lost = scrape.sum("spool_dropped_total", &[]);
+    if replayed > 0.0 || lost > 0.0 {
+        says += &format!("; {replayed} that had waited were stored, {lost} lost");
+    }
+    Some(finding("spool", waits == 0.0, says))
+}
+
+fn redaction(scrape: &Scrape<'_>) -> Option<Finding> {
+    let on = scrape.one("redaction_enabled")? != 0.0;
+    let says = if on {
+        "secrets are taken out of what is stored"
+    } else {
+        "SECRETS ARE STORED as they come: the server was started with --redact off"
+    };
+    Some(finding("secrets", on, says.to_owned()))
 }
 
 #[cfg(test)]

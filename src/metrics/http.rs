@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use prometheus::{IntCounter, IntCounterVec, Registry};
 
+use crate::fault;
 use crate::metrics::counter::{self, Counters};
 use crate::metrics::distribution::{Distribution, Frozen, Held, Slot};
 use crate::metrics::encode::{Body, Exemplar, Kind, labels};
@@ -33,10 +34,11 @@ const METHODS: &[&str] = &[
     "PATCH",
     OTHER_METHOD,
 ];
-/// The failures that are there from the start, for every route; others are counted as "other".
-const FAILURES: &[u16] = &[
-    400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503,
-];
+/// The failures that any request of a route can meet. A wrong method and a head that is too large match no route.
+const FAILURES: &[u16] = &[400, 401, 403, 404, 408, 422, 429, 500, 503];
+/// Those that a request that changes something can meet as well, and those of one with a body.
+const CHANGE_FAILURES: &[u16] = &[409];
+const BODY_FAILURES: &[u16] = &[413, 415];
 /// Those that a request can meet that matched no route; 204 answers a browser that asks whether a page may ask.
 const UNMATCHED_FAILURES: &[u16] = &[204, 400, 401, 403, 404, 405, 408, 413, 429, 431, 500, 503];
 /// Half a millisecond to ten seconds: the client's defaults start at 5 ms, where an embedded store is done.
@@ -196,13 +198,8 @@ impl Http {
             let index = match by_path.get(&(label.path, label.method)) {
                 Some(index) => *index,
                 None => {
-                    let successes = successes(label.method);
-                    let route = Route::new(
-                        &http.requests,
-                        label.path,
-                        label.method,
-                        successes.iter().chain(FAILURES),
-                    )?;
+                    let statuses = statuses(label.method);
+                    let route = Route::new(&http.requests, label.path, label.method, statuses)?;
                     by_path.insert((label.path, label.method), http.routes.len());
                     http.routes.push(route);
                     http.routes.len() - 1
@@ -220,10 +217,16 @@ impl Http {
     }
 
     pub(super) fn begins(&self) {
+        if !fault::measures() {
+            return;
+        }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn ends(&self, answered: &Answered<'_>) {
+        if !fault::measures() {
+            return;
+        }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let Some(route) = self.routes.get(self.route(answered)) else {
             return;
@@ -269,19 +272,31 @@ impl Http {
     }
 
     pub(super) fn abandoned(&self) {
+        if !fault::measures() {
+            return;
+        }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.abandoned.inc("");
     }
 
     pub(super) fn refused(&self, why: Refusal) {
+        if !fault::measures() {
+            return;
+        }
         self.refused.inc(why.label());
     }
 
     pub(super) fn took(&self, request_bytes: u64) {
+        if !fault::measures() {
+            return;
+        }
         self.request_bytes.observe(request_bytes);
     }
 
     pub(super) fn gave(&self, response_bytes: u64) {
+        if !fault::measures() {
+            return;
+        }
         self.response_bytes.observe(response_bytes);
     }
 
@@ -339,18 +354,38 @@ impl Route {
             by_status: by_status.collect::<prometheus::Result<_>>()?,
             other: handle(OTHER_STATUS)?,
             durations: Distribution::of_nanos(DURATIONS),
-            exemplars: (0..=DURATIONS.len()).map(|_| Slot::default()).collect(),
+            exemplars: if is_looked_up(path) {
+                (0..=DURATIONS.len()).map(|_| Slot::default()).collect()
+            } else {
+                Vec::new()
+            },
         })
     }
 }
 
-/// The successes that a method has on any route.
-fn successes(method: &str) -> &'static [u16] {
-    match method {
-        "DELETE" => &[200, 202, 204],
-        "POST" => &[200, 201, 202, 207],
-        _ => &[200],
-    }
+/// Whether somebody may want to find a request of this path in the log: not those that come every few seconds and say
+/// nothing. Their exemplars would be a twentieth of a scrape.
+fn is_looked_up(path: &str) -> bool {
+    !path.starts_with("/health") && !path.starts_with("/metrics")
+}
+
+/// The statuses that are there from the start for a method of any route; others are counted as "other".
+fn statuses(method: &str) -> impl Iterator<Item = &'static u16> {
+    let (successes, changes, has_body): (&[u16], _, _) = match method {
+        "DELETE" => (&[202, 204], true, false),
+        "POST" => (&[200, 201, 202, 207], true, true),
+        "PATCH" | "PUT" => (&[200], true, true),
+        _ => (&[200], false, false),
+    };
+    let failures = [
+        (FAILURES, true),
+        (CHANGE_FAILURES, changes),
+        (BODY_FAILURES, has_body),
+    ];
+    let failures = failures.into_iter().filter(|(_, can)| *can);
+    successes
+        .iter()
+        .chain(failures.flat_map(|(failures, _)| failures))
 }
 
 /// What requests have come to at one moment.

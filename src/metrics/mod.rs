@@ -12,6 +12,7 @@
 //! | tools that agents call | `mcp` | the answers to `/mcp` |
 //! | what is remembered | `facts` | `stat` rows |
 //! | copies, what was too old | `upkeep` | `stat` rows, and what was asked for |
+//! | consolidation, unless it is off | `consolidation` | totals in the file, read by its thread |
 //! | pool, writer, file | `store` | what the store published |
 //! | memory, processor, files | `process`, `limit` | `/proc`, control groups, jemalloc |
 //! | workers, panics, log, scrapes | `runtime` | timers, hooks, the scrape before |
@@ -33,15 +34,18 @@ use std::time::{Duration, Instant};
 use prometheus::Registry;
 
 use crate::domain::{Stat, Timestamp, Tool, redact};
+use crate::fault;
 use crate::metrics::connections::Connections;
 use crate::metrics::encode::{Body, Kind};
 use crate::metrics::http::{Http, Requests};
 use crate::metrics::mcp::Mcp;
 use crate::metrics::process::{Process, Reading};
 use crate::metrics::runtime::{Runtime, Threads};
-use crate::store::measure::Measures;
+use crate::store::ConsolidationView;
+use crate::store::measure::{Distribution, Measures};
 
 mod connections;
+mod consolidation;
 mod counter;
 mod distribution;
 mod encode;
@@ -76,6 +80,22 @@ pub struct RouteLabel {
     pub path: &'static str,
 }
 
+/// When something began, for the instruments alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun(Option<Instant>);
+
+impl Begun {
+    /// Now.
+    pub fn now() -> Self {
+        Self(fault::measures().then(Instant::now))
+    }
+
+    /// How long ago that was; nothing where nothing is measured.
+    pub fn elapsed(&self) -> Duration {
+        self.0.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+}
+
 /// What a scrape is told of the moment.
 #[derive(Debug, Clone)]
 pub struct Moment<'a> {
@@ -87,6 +107,8 @@ pub struct Moment<'a> {
     pub stats: &'a BTreeMap<Stat, i64>,
     /// Connections of the pool: all, free, waited for.
     pub pool: (u32, u32, u32),
+    /// How long calls queued before the pool, and how many gave up there.
+    pub queueing: &'a (Distribution, u64),
     /// Writes waiting, and how many can.
     pub queue: (usize, usize),
     /// Bytes the storage engine has allocated.
@@ -95,6 +117,8 @@ pub struct Moment<'a> {
     pub measures: &'a Measures,
     /// Calls admitted to the blocking pool, and most that are at once.
     pub blocking: (usize, usize),
+    /// How consolidation stands; none while it is off.
+    pub consolidation: Option<&'a ConsolidationView>,
 }
 
 /// The series of one process.
@@ -257,6 +281,9 @@ impl Frozen<'_> {
         self.process.expose_memory(&mut body, moment.engine_bytes);
         store::expose(&mut body, moment);
         facts::expose(&mut body, moment.stats);
+        if let Some(view) = moment.consolidation {
+            consolidation::expose(&mut body, view);
+        }
         upkeep::expose(&mut body, moment.stats, self.asked);
         body.one(
             "agent_memory_spool_bytes",

@@ -58,9 +58,16 @@ fn pool(body: &mut Body, moment: &Moment<'_>) {
     body.family(
         "agent_memory_db_pool_timeouts_total",
         Kind::Counter,
-        "Reads that got no connection in time.",
+        "Reads that got no connection in time, those that gave up in the queue before the pool among them.",
     );
-    body.sample(&[READER], measures.pool_timeouts);
+    let (queued, turned_away) = moment.queueing;
+    body.sample(&[READER], measures.pool_timeouts + turned_away);
+    body.family(
+        "agent_memory_read_queue_wait_seconds",
+        Kind::Histogram,
+        "How long calls queued before the pool, those that gave up among them; who need not queue is not counted.",
+    );
+    histogram(body, &[], queued);
 }
 
 /// A connection is kept for as long as its unit of work takes.
@@ -113,6 +120,13 @@ fn write_path(body: &mut Body, moment: &Moment<'_>) {
         "reason",
         &measures.refused,
     );
+    counters(
+        body,
+        "agent_memory_writes_dropped_total",
+        "Writes that were taken in and not stored, since their group met a fault.",
+        "reason",
+        &measures.dropped,
+    );
     body.one(
         "agent_memory_last_write_timestamp_seconds",
         Kind::Gauge,
@@ -137,7 +151,7 @@ fn searches(body: &mut Body, measures: &Measures) {
 }
 
 /// Writes a distribution of the family that was begun.
-fn histogram(body: &mut Body, labels: &[(&str, &str)], values: &Distribution) {
+pub(super) fn histogram(body: &mut Body, labels: &[(&str, &str)], values: &Distribution) {
     let scale = values.scale;
     let bounds: Vec<f64> = scale
         .bounds
@@ -169,7 +183,7 @@ fn counters<L: Label>(body: &mut Body, name: &str, help: &str, label: &str, coun
 }
 
 /// A moment in Unix seconds.
-fn seconds(moment: Timestamp) -> f64 {
+pub(super) fn seconds(moment: Timestamp) -> f64 {
     Duration::from_millis(u64::try_from(moment.millis()).unwrap_or(0)).as_secs_f64()
 }
 

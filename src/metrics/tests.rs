@@ -3,6 +3,7 @@
 //! **Invariant:** the series of a server do not depend on what clients send.
 
 use super::*;
+use crate::store::measure::{Histogram, WAIT};
 
 const ROUTES: &[RouteLabel] = &[
     RouteLabel {
@@ -25,10 +26,12 @@ fn text(metrics: &Metrics) -> String {
             up: true,
             stats: &stats,
             pool: (4, 3, 0),
+            queueing: &(Histogram::new(&WAIT).read(), 0),
             queue: (0, 9),
             engine_bytes: 7,
             measures: &Measures::default(),
             blocking: (1, 8),
+            consolidation: None,
         },
         Format::Text,
     )
@@ -97,10 +100,12 @@ fn one_moment_is_the_same_in_both_formats() {
         up: false,
         stats: &stats,
         pool: (4, 3, 2),
+        queueing: &(Histogram::new(&WAIT).read(), 0),
         queue: (1, 9),
         engine_bytes: 7,
         measures: &measures,
         blocking: (1, 8),
+        consolidation: None,
     };
     let frozen = metrics.freeze(&moment);
     let samples = |format| {

@@ -15,6 +15,7 @@ impl Services {
         let now = self.clock.now();
         let query = ContextQuery::parse(draft, &caller.tenant, now)?;
         let facts = self.store.context_facts(self.wait, caller, &query)?;
+        self.collect_recalled(caller, &facts.hits);
         Ok(assemble(&query, &facts, caller.channel, now))
     }
 }

@@ -20,6 +20,7 @@ pub use crate::store::Pending;
 mod access;
 mod audit;
 mod backup;
+mod consolidation;
 mod context;
 mod decision;
 pub(crate) mod event;
@@ -38,6 +39,7 @@ mod transcript;
 mod wake_up;
 
 pub use access::{Access, Admission, MadeKey};
+pub use consolidation::{Consolidation, ConsolidationStatus, PlanReport};
 pub use decision::SuccessorDraft;
 pub use event::BatchItem;
 pub use export::Export;
@@ -68,6 +70,9 @@ pub enum Error {
     /// It contradicts what is stored.
     #[error("{0}")]
     Conflict(&'static str),
+    /// It contradicts what is stored, namely this.
+    #[error("{0}")]
+    Depends(String),
     /// More than is accepted at once.
     #[error("{0}")]
     TooLarge(String),
@@ -145,6 +150,7 @@ pub struct Services {
     readiness: Arc<Readiness>,
     wake_ups: WakeUps,
     access: Arc<Access>,
+    consolidator: Arc<consolidation::Consolidator>,
 }
 
 impl Services {
@@ -159,6 +165,7 @@ impl Services {
             readiness: Arc::default(),
             wake_ups: WakeUps::default(),
             access: Arc::default(),
+            consolidator: Arc::default(),
         }
     }
 

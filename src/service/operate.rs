@@ -100,6 +100,7 @@ impl Services {
     /// # Errors
     /// `Unavailable`.
     pub fn flush_counts(&self) -> Result<(), Error> {
+        self.write_recalled()?;
         Ok(self.store.flush_counts()?)
     }
 

@@ -18,6 +18,7 @@ impl Services {
         let query = RecallQuery::parse(draft, &caller.tenant, self.clock.now())?;
         let hits = self.search(caller, &query)?;
         self.store.count_recall(hits.is_empty());
+        self.collect_recalled(caller, &hits);
         Ok(hits)
     }
 

@@ -79,6 +79,21 @@ pub struct Finding {
     pub detail: String,
 }
 
+/// A step of the file's maintenance that is done in slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Segments of the index that have become many become fewer.
+    Merge,
+    /// Free pages go back to the file system.
+    Vacuum,
+    /// The oldest jobs leave the history.
+    History,
+    /// The engine looks how its tables have grown.
+    Optimize,
+    /// The log is emptied into the file.
+    Truncate,
+}
+
 /// How far a sliced job has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slice {

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::domain::Timestamp;
+use crate::fault;
 
 mod label;
 
-pub use label::{Batch, Ended, ErrorCode, Label, Move, Op, Refusal};
+pub use label::{Batch, Ended, ErrorCode, Label, Loss, Move, Op, Refusal};
 
 /// Where a histogram's buckets end, in whole units of which `per` make one of what is exposed.
 #[derive(Debug, PartialEq)]
@@ -96,6 +97,12 @@ pub static WAIT: Scale = Scale {
     ],
     per: SECOND,
 };
+/// How long jobs of consolidation take: from nothing to do to a large memory that has never been consolidated.
+/// Few bounds, since each is a series for each type.
+pub static JOB: Scale = Scale {
+    bounds: &[100 * MS, 5_000 * MS, 60_000 * MS, 3_600_000 * MS],
+    per: SECOND,
+};
 /// Units of a group, which has at most 256.
 pub static UNITS: Scale = Scale {
     bounds: &[1, 2, 4, 8, 16, 32, 64, 128, 256],
@@ -129,6 +136,9 @@ impl Histogram {
 
     /// Counts a value.
     pub fn observe(&self, value: u64) {
+        if !fault::measures() {
+            return;
+        }
         let place = self.scale.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.counts.get(place) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -190,6 +200,7 @@ impl Counters {
     /// Adds to the number of `label`.
     pub fn add<L: Label>(&self, label: L, by: u64) {
         if by > 0
+            && fault::measures()
             && let Some(count) = self.0.get(label.index())
         {
             count.fetch_add(by, Ordering::Relaxed);
@@ -269,6 +280,8 @@ pub struct Measures {
     pub batches: Vec<(Batch, u64)>,
     /// Writes that were not taken in.
     pub refused: Vec<(Refusal, u64)>,
+    /// Writes that were taken in and not stored.
+    pub dropped: Vec<(Loss, u64)>,
     /// When a write that changes the memory was last committed, Unix milliseconds; zero before that.
     pub last_write: Timestamp,
     /// How long commits took, until the log was on the disk.
@@ -313,6 +326,7 @@ impl Default for Measures {
             batch_units: none(&UNITS),
             batches: Counters::new::<Batch>().read(),
             refused: Counters::new::<Refusal>().read(),
+            dropped: Counters::new::<Loss>().read(),
             last_write: Timestamp::default(),
             commit: none(&COMMIT),
             checkpoints: Move::ALL
@@ -380,6 +394,7 @@ mod tests {
         check::<Op>();
         check::<Batch>();
         check::<Refusal>();
+        check::<Loss>();
         check::<Move>();
         check::<Ended>();
         check::<ErrorCode>();

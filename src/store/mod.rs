@@ -25,6 +25,7 @@ use crate::domain::{
 mod access;
 mod archive;
 mod conclusions;
+mod consolidation;
 mod copies;
 mod error;
 mod facts;
@@ -37,9 +38,10 @@ pub mod sqlite;
 mod transcript;
 
 pub use access::KeyChoice;
+pub use consolidation::{ConsolidationTurn, ConsolidationView, FactPage};
 pub use copies::{CopyError, Follow, Manifest, Repaired, Restored};
 pub use error::{Cause, OpenError, StoreError};
-pub use facts::{Expired, FileFacts, Finding, Health, PoolState, Slice, Version};
+pub use facts::{Expired, FileFacts, Finding, Health, PoolState, Slice, Upkeep, Version};
 pub use options::{Durability, Options, Role, Wait};
 pub use pending::Pending;
 

@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
 
+use agent_memory::domain::consolidate::rarity::Counts;
+use agent_memory::domain::consolidate::summary::Forms;
 use agent_memory::domain::context::{self, ContextFacts, ContextQuery};
+use agent_memory::domain::handoff::Fields;
 use agent_memory::domain::pack::Packer;
 use agent_memory::domain::recall::rank;
 use agent_memory::domain::{Channel, Stat, Timestamp, redact, terms, token};
 use agent_memory::http::ROUTES;
 use agent_memory::metrics::{Answered, Format, Metrics, Moment};
-use agent_memory::store::measure::Measures;
+use agent_memory::store::measure::{Histogram, Measures, WAIT};
 use anyhow::Context as _;
 use criterion::{BenchmarkId, Criterion, Throughput};
 
@@ -31,6 +34,8 @@ const MEASURED: Duration = Duration::from_secs(3);
 const HITS: usize = context::SEARCH_HITS;
 /// The usual budget of a wake-up, which the lines exceed.
 const PACKED_TOKENS: usize = 2_000;
+/// A quarter of a handoff of some 500 tokens.
+const FIELD_BYTES: usize = 560;
 
 fn main() -> anyhow::Result<()> {
     let mut criterion = Criterion::default()
@@ -40,6 +45,7 @@ fn main() -> anyhow::Result<()> {
     metrics(&mut criterion)?;
     packing(&mut criterion)?;
     ranking(&mut criterion)?;
+    shorter_forms(&mut criterion)?;
     let kinds = [samples::english()?, samples::code(), samples::cjk()];
     let with_secrets = [samples::english()?, samples::code(), samples::secrets()?];
     over_texts(&mut criterion, "redact", &with_secrets, redacted)?;
@@ -70,10 +76,12 @@ fn metrics(criterion: &mut Criterion) -> anyhow::Result<()> {
         up: true,
         stats: &stats,
         pool: (4, 3, 0),
+        queueing: &(Histogram::new(&WAIT).read(), 0),
         queue: (1, 1024),
         engine_bytes: 10_000_000,
         measures: &Measures::default(),
         blocking: (1, 16),
+        consolidation: None,
     };
     let mut group = criterion.benchmark_group("metrics");
     for (name, format) in [("text", Format::Text), ("openmetrics", Format::OpenMetrics)] {
@@ -149,6 +157,41 @@ fn ranking(criterion: &mut Criterion) -> anyhow::Result<()> {
     let id = BenchmarkId::new("rows", pool.rows.len());
     group.bench_function(id, |bencher| {
         bencher.iter(|| rank(black_box(&query), black_box(&pool)));
+    });
+    group.finish();
+    Ok(())
+}
+
+/// Both shorter forms of a handoff of some 500 tokens, as each is made once in its life.
+fn shorter_forms(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let prose = samples::prose()?;
+    let mut rarity = Counts::default();
+    prose.iter().for_each(|text| rarity.add([text.as_str()]));
+    let all = prose.join(" ");
+    let quarter = |number: usize| {
+        let from = all.floor_char_boundary(number * FIELD_BYTES);
+        let to = all.floor_char_boundary((number + 1) * FIELD_BYTES);
+        all.get(from..to).unwrap_or_default().to_owned()
+    };
+    let fields = Fields {
+        experienced: quarter(0),
+        learned: quarter(1),
+        story: quarter(2),
+        remember: quarter(3),
+        ..Fields::default()
+    };
+    let tokens: usize = fields
+        .each()
+        .iter()
+        .map(|(_, text)| token::estimate(text))
+        .sum();
+    let mut group = criterion.benchmark_group("forms");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function(BenchmarkId::new("tokens", tokens), |bencher| {
+        bencher.iter(|| {
+            let forms = Forms::of(black_box(&fields), &rarity);
+            (forms.summary(), forms.quick_ref(samples::now()))
+        });
     });
     group.finish();
     Ok(())

@@ -19,11 +19,12 @@ use serde_json::{Value, json};
 
 use crate::{Durability, SqliteArgs, percentile_ms};
 
-const SCHEMA: [&str; 4] = [
+const SCHEMA: [&str; 5] = [
     include_str!("../../src/store/sqlite/migrations/0001_init.sql"),
     include_str!("../../src/store/sqlite/migrations/0003_signature.sql"),
     include_str!("../../src/store/sqlite/migrations/0004_upkeep.sql"),
     include_str!("../../src/store/sqlite/migrations/0005_passage.sql"),
+    include_str!("../../src/store/sqlite/migrations/0008_pace.sql"),
 ];
 /// Events of one session before the next begins; as in `scripts/lib/wrk.lua`.
 const EVENTS_PER_SESSION: usize = 200;

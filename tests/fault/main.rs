@@ -29,6 +29,8 @@ mod damage;
 mod disk;
 #[cfg(target_os = "linux")]
 mod durable;
+#[cfg(target_os = "linux")]
+mod hook;
 mod kill;
 mod lifetime;
 #[cfg(target_os = "linux")]

@@ -1,10 +1,11 @@
 //! Who may talk, beside keys: pages of other origins that were named, proxies, a listener for metrics alone, TLS, and how
 //! often.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_rustls::rustls::crypto::ring;
@@ -277,6 +278,86 @@ fn with_a_certificate_the_server_speaks_tls_alone() {
         !heard.windows(4).any(|window| window == b"HTTP"),
         "{heard:?}"
     );
+    app.over_tls();
+}
+
+/// What a client says first, for a server of this name.
+fn client_hello() -> Vec<u8> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut client = ClientConnection::new(trust(), name).unwrap();
+    let mut said = Vec::new();
+    client.write_tls(&mut said).unwrap();
+    said
+}
+
+#[test]
+fn who_does_not_come_to_an_agreement_on_tls_is_cut_off_and_the_others_do_not_notice() {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let app = TestApp::start_with(|config| {
+        config.request_timeout = TIMEOUT;
+        config.access.metrics_listen = Some(metrics.parse().unwrap());
+        config.access.tls = Some(agent_memory::config::Tls {
+            cert: data("cert.pem"),
+            key: data("key.pem"),
+        });
+    });
+    let series = |name: &str| -> f64 {
+        let mut stream = TcpStream::connect(&metrics).unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let hello = client_hello();
+    let half = &hello[..hello.len() / 2];
+    // More than there are workers, and each of them silent in its own way.
+    let ways = [
+        ("nothing", &[][..]),
+        ("a byte", &hello[..1]),
+        ("half a hello", half),
+        ("a hello, and no answer to what comes back", &hello),
+    ];
+    let mut silent = Vec::new();
+    for (what, said) in ways.iter().cycle().take(40) {
+        let mut stream = TcpStream::connect(app.address()).unwrap();
+        stream.write_all(said).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        silent.push((*what, stream));
+    }
+    let begun = Instant::now();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut asked = 0;
+    while begun.elapsed() < TIMEOUT / 2 {
+        let client = ClientConnection::new(trust(), name.clone()).unwrap();
+        let mut stream = StreamOwned::new(client, TcpStream::connect(app.address()).unwrap());
+        let request = "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = Vec::new();
+        drop(stream.read_to_end(&mut text));
+        assert!(text.starts_with(b"HTTP/1.1 200"), "{text:?}");
+        asked += 1;
+    }
+    assert!(asked > 0);
+    for (what, mut stream) in silent {
+        // The end, in whatever form; what came before it is TLS and not ours to read.
+        let ended = std::io::copy(&mut stream, &mut std::io::sink());
+        let waited_in_vain = ended.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        assert!(!waited_in_vain, "{what}: the connection is kept");
+        let took = begun.elapsed();
+        assert!(took >= TIMEOUT.mul_f32(0.9), "{what}: cut after {took:?}");
+    }
+    let cut = series("agent_memory_http_connections_cut_total{reason=\"slow_head\"}");
+    assert_eq!(cut, 40.0);
+    wait_for("the connections to be gone", || {
+        // The scrape is one.
+        (series("agent_memory_http_connections ") <= 1.0).then_some(())
+    });
     app.over_tls();
 }
 

@@ -1,7 +1,8 @@
-//! Whatever comes in is answered: texts to search for, cursors, lines of a batch, exports, and texts to take secrets from.
+//! Whatever comes in is answered: texts to search for, cursors, lines of a batch, exports, messages of MCP, and texts to take
+//! secrets from.
 //!
 //! Each target draws inputs from pieces that its reader knows, mutilates them, and goes on for `FUZZ_SECONDS` (4, so that
-//! all are twenty; `scripts/test --full fuzz` gives each ten minutes). What failed is printed with the seed it came from
+//! all are about twenty; `scripts/test --full fuzz` gives each ten minutes). What failed is printed with the seed it came from
 //! (`FUZZ_SEED`).
 //!
 //! **Invariant:** an input may be refused, and may not be answered with a 5xx, end the process, or take long.
@@ -12,10 +13,12 @@ use agent_memory::domain::redact::redact;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Answer, TestApp, encoded, event};
 use crate::import::{principle, reflection, sealed, whole};
+use crate::mcp::message;
+use crate::mcp_stdio::Pipe;
 
 /// Longest that one input may take, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,17 +38,36 @@ fn draw<T: std::fmt::Debug + Clone>(
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let end = Instant::now() + Duration::from_secs(number("FUZZ_SECONDS", 4));
     let mut count = 0;
+    let begun = Instant::now();
+    let mut minute = 1;
     while Instant::now() < end || count < 20 {
         let input = strategy.new_tree(&mut runner).unwrap().current();
-        let begun = Instant::now();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| attempt(&input)));
-        let slow = begun.elapsed() > PATIENCE;
-        assert!(
-            outcome.is_ok() && !slow,
+        // Whether it was answered well, and in time. A machine that stands still for a while is not our fault, so that one
+        // that came late is tried again.
+        let mut tried = || {
+            let begun = Instant::now();
+            let attempt = std::panic::AssertUnwindSafe(|| attempt(&input));
+            let is_well = std::panic::catch_unwind(attempt).is_ok();
+            (is_well, begun.elapsed() < PATIENCE)
+        };
+        let mut outcome = tried();
+        for _ in 0..2 {
+            if !outcome.1 {
+                outcome = tried();
+            }
+        }
+        assert_eq!(
+            outcome,
+            (true, true),
             "input {count} of FUZZ_SEED={seed}: {:.2000}",
             format!("{input:?}")
         );
         count += 1;
+        if begun.elapsed() > Duration::from_secs(60 * minute) {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            eprintln!("{name}: {count} inputs in {minute} min");
+            minute += 1;
+        }
     }
     count
 }
@@ -208,6 +230,147 @@ fn any_import_is_answered() {
         }
     });
     answered(&app.get("/health"));
+}
+
+/// Any JSON, with the words that messages and arguments are made of among its names and texts.
+fn any_json() -> impl Strategy<Value = Value> {
+    let words = proptest::sample::select(vec![
+        "id",
+        "name",
+        "arguments",
+        "content",
+        "query",
+        "limit",
+        "cursor",
+        "type",
+        "max_tokens",
+        "_meta",
+        "io.modelcontextprotocol/protocolVersion",
+        "2026-07-28",
+        "uri",
+        "memory://wake-up",
+        "wake-up",
+        "\u{0}",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        words.clone().prop_map(Value::from),
+        "\\PC{0,20}".prop_map(Value::from),
+        Just(Value::from("9".repeat(100_000))),
+    ];
+    leaf.prop_recursive(4, 32, 6, move |inner| {
+        let names = prop_oneof![3 => words.clone().prop_map(str::to_owned), 1 => "\\PC{0,8}"];
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            proptest::collection::vec((names, inner), 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// A message of a method that there is, with parameters, an id and a version of any kind; alone or in a batch.
+fn any_message() -> impl Strategy<Value = Vec<u8>> {
+    let methods = texts(&[
+        "initialize",
+        "ping",
+        "server/discover",
+        "tools/list",
+        "prompts/list",
+        "prompts/get",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "notifications/cancelled",
+        "dream",
+    ]);
+    let tools = agent_memory::mcp::listing();
+    let tools: Vec<_> = tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect();
+    let called = (proptest::sample::select(tools), any_json()).prop_map(|(name, arguments)| {
+        message("tools/call", &json!({"name": name, "arguments": arguments}))
+    });
+    let other = (proptest::sample::select(methods), any_json())
+        .prop_map(|(method, params)| message(&method, &params));
+    (prop_oneof![called, other], any_json(), 0..12_u8).prop_map(|(mut message, value, how)| {
+        match how {
+            0 => message["id"] = value,
+            1 => message["jsonrpc"] = value,
+            2 => message["method"] = value,
+            3 => message["params"] = value,
+            4 => drop(message.as_object_mut().unwrap().remove("id")),
+            5 => message = json!([message, value]),
+            6 => {
+                let deep = "[".repeat(5_000) + &"]".repeat(5_000);
+                return message
+                    .to_string()
+                    .replace("\"jsonrpc\"", &format!("\"deep\":{deep},\"jsonrpc\""))
+                    .into();
+            }
+            7 => {
+                return message
+                    .to_string()
+                    .replace(":7", &format!(":{}", "7".repeat(400)))
+                    .into();
+            }
+            _ => {}
+        }
+        message.to_string().into()
+    })
+}
+
+/// Over HTTP, and on the standard input of a process that has to go on afterwards.
+#[test]
+fn any_message_of_mcp_is_answered() {
+    let app = TestApp::start();
+    app.say("the lighthouse keeper measured the tide");
+    let call = |name: &str, arguments: &Value| {
+        message("tools/call", &json!({"name": name, "arguments": arguments})).to_string()
+    };
+    let pieces = vec![
+        call("recall", &json!({"query": "tide", "limit": 3})),
+        call("remember", &json!({"content": "the gauge", "pinned": true})),
+        call("list_memories", &json!({"type": "event"})),
+        call("create_handoff", &json!({"remember": "paint it"})),
+        message("initialize", &json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x"}})).to_string(),
+        message("tools/call", &json!({"name": "memory_status", "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}})).to_string(),
+        "[".repeat(200),
+        "{\"a\":".repeat(200),
+        "\"\\ud800\"".into(),
+        "1e999".into(),
+        "\u{feff}".into(),
+        "\r\n".into(),
+        "null".into(),
+        "true".into(),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut pipe = Pipe::start(&folder.path().join("m.db"));
+    let mut number = 0_u64;
+    let inputs = prop_oneof![mutilated(pieces), any_message()];
+    let count = draw(&inputs, |bytes| {
+        let json = [("content-type", "application/json")];
+        answered(&app.send("POST", "/mcp", &json, Some(bytes)));
+        let modern = [json[0], ("mcp-protocol-version", "2026-07-28")];
+        answered(&app.send("POST", "/mcp", &modern, Some(bytes)));
+        // As many answers as it likes, and then that to a question of ours.
+        number += 1;
+        let own = format!("own {number}");
+        pipe.say(bytes);
+        pipe.say(
+            json!({"jsonrpc": "2.0", "id": own, "method": "ping"})
+                .to_string()
+                .as_bytes(),
+        );
+        while pipe.hear()["id"] != own.as_str() {}
+    });
+    assert!(count >= 20, "{count}");
+    assert_eq!(pipe.end(), (0, String::new()));
 }
 
 #[test]

@@ -247,6 +247,11 @@ const UNGATED: &[(&str, &str)] = &[
         "for an admin key; holds nothing that was stored",
     ),
     ("/api/v1/audit", "likewise"),
+    (
+        "/api/v1/consolidation/status",
+        "times and counts of everything",
+    ),
+    ("/api/v1/consolidation/jobs", "likewise"),
 ];
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use agent_memory::app::{self, Running};
 use agent_memory::clock::Clock;
-use agent_memory::config::{Access, Config, Log, LogFormat, Upkeep};
+use agent_memory::config::{Access, Config, Consolidation, Log, LogFormat, Upkeep};
 use agent_memory::domain::Timestamp;
 use agent_memory::store::{Durability, Options, Role};
 use serde_json::{Value, json};
@@ -361,6 +361,8 @@ fn config(path: PathBuf) -> Config {
         allowed_hosts: Vec::new(),
         access: Access::default(),
         upkeep: Upkeep::default(),
+        // A test that is about it switches it on.
+        consolidation: Consolidation::default(),
         log: Log {
             format: LogFormat::Text,
             file: None,

@@ -135,6 +135,60 @@ fn a_request_that_can_be_read_in_two_ways_is_refused() {
     assert_eq!(stored(&app), 1);
 }
 
+/// Lines that end with a LF alone. RFC 9112 (2.2) lets a reader take them in a head, and this one does, in one way; between
+/// chunks they are the means of a smuggler.
+#[test]
+fn lines_that_end_with_a_bare_lf_are_read_in_one_way_or_refused() {
+    let app = TestApp::start();
+    let inner = hidden();
+    let head =
+        "POST /api/v1/recall HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n");
+    let shapes = [
+        ("a chunk's size", format!("{chunked}0\n\r\n{inner}")),
+        (
+            "a chunk's size and the end",
+            format!("{chunked}0\n\n{inner}"),
+        ),
+        (
+            "an extension",
+            format!("{chunked}1;\nx\r\n0\r\n\r\n{inner}"),
+        ),
+        (
+            "an extension's value",
+            format!("{chunked}1;a=b\nx\r\n0\r\n\r\n{inner}"),
+        ),
+        (
+            "the end of a chunk",
+            format!("{chunked}1\r\nx\n0\r\n\r\n{inner}"),
+        ),
+    ];
+    let mut carried_out = Vec::new();
+    for (name, shape) in &shapes {
+        let answer = app.send_raw(shape.as_bytes());
+        if answer.status != 400 || stored(&app) > 0 {
+            carried_out.push((name, answer.status, stored(&app)));
+        }
+    }
+    assert!(carried_out.is_empty(), "{carried_out:?}");
+    // In a head: the length that stands on such a line holds, so that what follows is the body and no request.
+    let length = inner.len();
+    for head in [
+        head.replace("\r\n", "\n") + &format!("content-length: {length}\n\n"),
+        format!("{head}x-one: a\ncontent-length: {length}\r\n\r\n"),
+        format!("{head}content-length: {length}\n\r\n"),
+    ] {
+        let head = head.replace("host: localhost", "host: localhost\r\nconnection: close");
+        // The body is no JSON.
+        app.send_raw(format!("{head}{inner}").as_bytes())
+            .problem(400);
+        assert_eq!(stored(&app), 0, "{head:?}");
+    }
+    let twice = format!("{head}content-length: 0\ncontent-length: {length}\r\n\r\n{inner}");
+    app.send_raw(twice.as_bytes()).is(400);
+    assert_eq!(stored(&app), 0);
+}
+
 #[test]
 fn a_head_of_any_size_is_refused_and_counted() {
     let app = TestApp::start();

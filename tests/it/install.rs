@@ -139,6 +139,9 @@ fn an_empty_home_gets_what_each_agent_reads() {
             .len(),
         5
     );
+    // More than it gives would be a warning at each of its starts.
+    let end = &home.json(".codex/hooks.json")["hooks"]["SessionEnd"][0]["hooks"][0];
+    assert_eq!(end["timeout"], 3);
     let toml = home.text(".codex/config.toml");
     assert!(
         toml.starts_with("[mcp_servers.agent-memory]\ncommand = "),
@@ -380,6 +383,7 @@ fn a_purge_takes_everything_and_asks_first() {
     home.run(&["install", "claude-code"]);
     home.run(&["service", "install", "--no-start"]);
     home.run(&["note", "the tide is high"]);
+    home.run(&["key", "create", "laptop"]);
     let refused = home.try_run(&["install", "--uninstall", "--purge"]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     let dry = home.run(&["install", "--uninstall", "--purge", "--dry-run"]);

@@ -278,6 +278,10 @@ fn no_operation_tells_another_tenants_key_that_something_is_there() {
         &json!({"content": word, "pinned": true}),
     );
     let made = post("/api/v1/keys", &json!({"name": word, "scope": "read"}));
+    let mut run = crate::process::command(app.file());
+    run.args(["consolidate", "--tenant", "a", "--json"]);
+    let ran = run.args(["run", "--type", "reflection"]).output().unwrap();
+    let ran: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     let other = app.key("b", "admin");
     let theirs = [("x-api-key", other.as_str()), ("x-request-id", "same")];
     app.post_with(
@@ -300,6 +304,7 @@ fn no_operation_tells_another_tenants_key_that_something_is_there() {
             "principles" => (made_id("prin", 1), "prin"),
             "sessions" => (word.to_owned(), ""),
             "tenants" => ("a".to_owned(), ""),
+            "consolidation" => (id(&ran["jobs"][0], "job_id"), "job"),
             other => panic!("whose id does {other} take?"),
         };
         let unknown = if prefix.is_empty() {
@@ -370,4 +375,159 @@ fn no_operation_tells_another_tenants_key_that_something_is_there() {
     }
     assert!(tried > 40, "{tried}");
     assert_eq!(app.get_with("/api/v1/stats", &mine).ok(), before);
+}
+
+/// The command line acts in the tenant that it is told: with an id of another's it does what it does with one that
+/// nothing has. What tells of the whole file (`status`, `doctor`, `audit`, `key list`) is for whoever has the file, and
+/// shows no content.
+#[test]
+fn no_command_in_another_tenant_tells_that_something_is_there() {
+    const WORD: &str = "xylographer";
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("memory.db");
+    // A command, in a tenant: how it ended, and what it said on both streams.
+    let run = |tenant: &str, args: &[&str]| {
+        let ran = crate::process::command(&db)
+            .args(["--tenant", tenant])
+            .args(args)
+            .output()
+            .unwrap();
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            ran.status.code().unwrap(),
+            said(&ran.stdout),
+            said(&ran.stderr),
+        )
+    };
+    let made = |args: &[&str]| {
+        let (code, said, wrong) = run("a", args);
+        assert_eq!(code, 0, "{args:?}: {said} {wrong}");
+        said.trim().to_owned()
+    };
+    let text = format!("{WORD} ").repeat(9_000);
+    let told = made(&[
+        "record",
+        &text,
+        "--session",
+        WORD,
+        "--project",
+        WORD,
+        "--json",
+    ]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let event = id(&told, "event_id");
+    let artifact = id(&told, "artifact_id");
+    let chunk = told["chunk_ids"][1].as_str().unwrap().to_owned();
+    let handoff = made(&[
+        "handoff",
+        "--session",
+        WORD,
+        "--with-whom",
+        WORD,
+        "--becoming",
+        WORD,
+        "--project",
+        WORD,
+    ]);
+    let decision = made(&["decide", WORD, "--scope", "global"]);
+    let note = made(&["note", WORD]);
+    run("b", &["note", "the quay"]);
+    let whole = |tenant: &str| {
+        let (code, said, _) = run(tenant, &["export"]);
+        assert_eq!(code, 0);
+        let rows = said.lines().filter(|line| {
+            !line.contains("\"type\":\"header\"") && !line.contains("\"type\":\"trailer\"")
+        });
+        rows.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (mine, theirs) = (whole("a"), whole("b"));
+    assert!(mine.len() >= 6 && theirs.len() == 1, "{mine:?} {theirs:?}");
+
+    // What takes an id: theirs, and one of the same kind that nothing has.
+    let mut tried = 0;
+    let mut compare = |args: &[&str], there: &str, unknown: &str| {
+        let fill = |id: &str| {
+            let args: Vec<_> = args.iter().map(|arg| arg.replace("{id}", id)).collect();
+            let args: Vec<_> = args.iter().map(String::as_str).collect();
+            let (code, said, wrong) = run("b", &args);
+            // A part of the answer repeats what was asked for.
+            let settle = |text: String| text.replace(id, "{id}");
+            (code, settle(said), settle(wrong))
+        };
+        let (one, other) = (fill(there), fill(unknown));
+        assert_eq!(one, other, "{args:?} {there}");
+        assert!(!one.1.contains(WORD), "{args:?}: {}", one.1);
+        tried += 1;
+        one.0
+    };
+    for (id, prefix) in [
+        (&event, "evt"),
+        (&artifact, "art"),
+        (&chunk, "chk"),
+        (&handoff, "sh"),
+        (&decision, "dec"),
+        (&note, "kn"),
+    ] {
+        let unknown = made_id(prefix, 77);
+        assert_eq!(compare(&["show", "{id}"], id, &unknown), 4);
+        if !["art", "chk"].contains(&prefix) {
+            assert_eq!(compare(&["forget", "{id}"], id, &unknown), 4);
+        }
+    }
+    let unknown = made_id("dec", 77);
+    let supersede = ["decide", "another", "--supersedes", "{id}"];
+    assert_eq!(compare(&supersede, &decision, &unknown), 4);
+    for args in [
+        &["forget", "--session", "{id}"][..],
+        &["list", "events", "--session", "{id}", "--json"],
+        &["list", "handoffs", "--session", "{id}", "--json"],
+        &["wake-up", "--with-whom", "{id}", "--json"],
+        &["wake-up", "--project", "{id}", "--json"],
+        &["wake-up", "--topic", "{id}", "--json"],
+        &["recall", "{id}", "--json"],
+        &[
+            "recall",
+            "quay",
+            "--project",
+            "{id}",
+            "--session",
+            "{id}",
+            "--json",
+        ],
+    ] {
+        compare(args, WORD, "gasholder99");
+    }
+    // What takes none.
+    for args in [
+        &["list", "events"][..],
+        &["list", "handoffs"],
+        &["list", "decisions"],
+        &["list", "knowledge"],
+        &["list", "reflections"],
+        &["list", "principles"],
+        &["list", "sessions"],
+        &["list", "projects"],
+        &["wake-up"],
+        &["recall", "what", "do", "you", "know"],
+        &["context", "what", "is", "there"],
+        &["project", "list"],
+    ] {
+        let (code, said, wrong) = run("b", args);
+        assert_eq!(code, 0, "{args:?}: {wrong}");
+        assert!(
+            !said.contains(WORD) && !wrong.contains(WORD),
+            "{args:?}: {said}"
+        );
+        tried += 1;
+    }
+    for args in [&["status"][..], &["doctor"], &["key", "list"], &["audit"]] {
+        let (_, said, wrong) = run("b", args);
+        assert!(
+            !said.contains(WORD) && !wrong.contains(WORD),
+            "{args:?}: {said}"
+        );
+        tried += 1;
+    }
+    assert!(tried >= 35, "{tried}");
+    assert_eq!((whole("a"), whole("b")), (mine, theirs));
 }

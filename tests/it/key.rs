@@ -93,6 +93,7 @@ fn needs(method: &str, path: &str) -> &'static str {
         ("GET", "/openapi.json") => "nothing",
         (_, "/api/v1/keys" | "/api/v1/keys/{id}" | "/api/v1/audit") => "admin",
         ("DELETE", "/api/v1/tenants/{id}") => "admin",
+        ("POST", path) if path.starts_with("/api/v1/consolidation/") => "admin",
         ("GET", _) => "read",
         ("POST", "/api/v1/recall" | "/api/v1/context" | "/api/v1/acb/build") => "read",
         // What a message asks for is another matter: a_tool_goes_as_far_as_the_scope_of_the_key.
@@ -120,6 +121,8 @@ pub(crate) fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/api/v1/context" | "/api/v1/acb/build") => json!({"query_text": "x"}),
         ("POST", "/api/v1/keys") => json!({"name": "another", "scope": "read"}),
         ("POST", "/api/v1/import") => json!({"type": "header"}),
+        ("POST", "/api/v1/consolidation/run") => json!({}),
+        ("POST", "/api/v1/consolidation/jobs/{id}/undo") => return None,
         ("POST", "/mcp") => json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}),
         ("POST" | "PATCH", _) => panic!("which body does {method} {path} take?"),
         _ => return None,
@@ -138,6 +141,7 @@ pub(crate) fn to_nothing(path: &str) -> String {
         "reflections" => "refl",
         "principles" => "prin",
         "keys" => "key",
+        "consolidation" => "job",
         "sessions" | "tenants" => return path.replace("{id}", "default"),
         _ => return path.to_owned(),
     };

@@ -28,6 +28,8 @@ fn what_is_no_message_is_told_so() {
         (r#"{"jsonrpc":"2.0","id":1,"method":5}"#, -32600),
         (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, -32600),
         (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1e999,"method":"ping"}"#, -32700),
+        (r#"{"jsonrpc":"2.0","id":"\ud800","method":"ping"}"#, -32700),
         (r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {}"#, -32700),
     ] {
         let answer = app.post_bytes("/mcp", body.as_bytes());

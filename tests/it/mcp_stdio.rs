@@ -13,14 +13,15 @@ use crate::mcp::message;
 use crate::process::{BINARY, Server, client, command, wait_for};
 
 /// A client's server.
-struct Pipe {
+pub(crate) struct Pipe {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
 impl Pipe {
-    fn start(db: &Path) -> Self {
+    /// On this file.
+    pub(crate) fn start(db: &Path) -> Self {
         Self::start_with(db, &[])
     }
 
@@ -40,14 +41,16 @@ impl Pipe {
         }
     }
 
-    fn say(&mut self, line: &[u8]) {
+    /// Sends a line.
+    pub(crate) fn say(&mut self, line: &[u8]) {
         let input = self.input.as_mut().unwrap();
         input.write_all(line).unwrap();
         input.write_all(b"\n").unwrap();
         input.flush().unwrap();
     }
 
-    fn hear(&mut self) -> Value {
+    /// The next line that comes.
+    pub(crate) fn hear(&mut self) -> Value {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
@@ -74,7 +77,7 @@ impl Pipe {
     }
 
     /// Closes the input; answers the exit code and what stood on standard error.
-    fn end(mut self) -> (i32, String) {
+    pub(crate) fn end(mut self) -> (i32, String) {
         drop(self.input.take());
         let status = wait_for("the end of the server", || self.child.try_wait().unwrap());
         let mut said = String::new();
@@ -202,7 +205,7 @@ fn goes_on_after_what_is_no_message() {
         )
         .as_bytes(),
     );
-    assert_eq!(one.hear()["error"]["code"], -32602);
+    assert_eq!(one.hear()["error"]["code"], -32700);
     // What wants no answer gets none; an empty line is nothing.
     one.say(b"");
     one.say(br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);

@@ -18,7 +18,7 @@ use agent_memory::exec::Exec;
 use agent_memory::http::{Gate, Options, Room, State, observe};
 use agent_memory::metrics::{Format, Metrics, Moment, RouteLabel};
 use agent_memory::service::{Limits, Services};
-use agent_memory::store::measure::Measures;
+use agent_memory::store::measure::{Histogram, Measures, WAIT};
 use agent_memory::store::{self, Durability, Role, Store};
 
 const ROUTES: &[RouteLabel] = &[
@@ -79,10 +79,12 @@ impl Bench {
             up: true,
             stats: &stats,
             pool: (0, 0, 0),
+            queueing: &(Histogram::new(&WAIT).read(), 0),
             queue: (0, 0),
             engine_bytes: 0,
             measures: &Measures::default(),
             blocking: (0, 0),
+            consolidation: None,
         };
         let text = self.state.metrics.render(&moment, Format::Text);
         let line = text.lines().find_map(|line| line.strip_prefix(series));

@@ -41,9 +41,14 @@ fn families(text: &str) -> BTreeMap<String, Family> {
     families
 }
 
+/// A server with all that has series of its own switched on.
+fn with_everything() -> TestApp {
+    TestApp::start_with(|config| config.consolidation.schedule = "02:00".parse().unwrap())
+}
+
 #[test]
 fn the_list_of_families_changes_on_purpose_alone() {
-    let app = TestApp::start();
+    let app = with_everything();
     let list: Vec<_> = families(&app.get("/metrics").text())
         .into_iter()
         .map(|(name, family)| {
@@ -65,10 +70,19 @@ fn the_list_of_families_changes_on_purpose_alone() {
     counter agent_memory_backups_total{outcome} Copies of the memory ever tried, by whether they came to be.
     gauge agent_memory_blocking_threads{state} Calls admitted to the blocking pool now, and most that are at once.
     gauge agent_memory_build_info{revision,rustc,sqlite,version} 1; the labels say what this was built from.
+    histogram agent_memory_consolidation_duration_seconds{job_type} How long jobs of consolidation took in this process.
+    gauge agent_memory_consolidation_in_progress{job_type} 1 while this process is at it.
+    counter agent_memory_consolidation_items_total{job_type} What consolidation ever changed the showing of: handoffs, decisions, notes, principles, reflections.
+    counter agent_memory_consolidation_jobs_total{job_type} Jobs of consolidation that ever ended.
+    gauge agent_memory_consolidation_last_run_timestamp_seconds{job_type} When a job last ended, however; 0 if none ever did.
+    gauge agent_memory_consolidation_last_success_timestamp_seconds{job_type} When a job last completed; 0 if none ever did.
+    gauge agent_memory_consolidation_next_run_timestamp_seconds{job_type} When it is due next; 0 while that is not known.
+    counter agent_memory_consolidation_runs_total{job_type,outcome} Jobs of consolidation that ever ended, by how: completed, failed, or skipped for want of material.
+    counter agent_memory_consolidation_tokens_saved_total{job_type} Tokens that what was changed takes less where it is shown, as measured when it was changed.
     gauge agent_memory_db_pool_connections{state} Reader connections in all, free ones, and calls waiting for one.
     histogram agent_memory_db_pool_hold_seconds{role} How long reads kept their connection.
     gauge agent_memory_db_pool_max_connections{role} Connections that the pool may have.
-    counter agent_memory_db_pool_timeouts_total{role} Reads that got no connection in time.
+    counter agent_memory_db_pool_timeouts_total{role} Reads that got no connection in time, those that gave up in the queue before the pool among them.
     histogram agent_memory_db_pool_wait_seconds{role} How long reads waited for a connection, those that got none among them.
     gauge agent_memory_decisions{status} Decisions stored now.
     untyped agent_memory_decisions_total{status} Decisions stored now.
@@ -102,6 +116,7 @@ fn the_list_of_families_changes_on_purpose_alone() {
     gauge agent_memory_metrics_series{} Series that the scrape before this one had.
     counter agent_memory_panics_total{} Panics in any thread of the process.
     gauge agent_memory_principles{} Principles stored now.
+    histogram agent_memory_read_queue_wait_seconds{} How long calls queued before the pool, those that gave up among them; who need not queue is not counted.
     counter agent_memory_recalls_empty_total{} Searches ever answered with nothing.
     counter agent_memory_recalls_total{} Searches ever answered.
     gauge agent_memory_redaction_enabled{} 1 if this process takes secrets out of what it stores, 0 if it was told not to.
@@ -153,6 +168,7 @@ fn the_list_of_families_changes_on_purpose_alone() {
     gauge agent_memory_write_queue_capacity{} Writes that can wait.
     gauge agent_memory_write_queue_depth{} Writes waiting for the writer.
     histogram agent_memory_write_queue_wait_seconds{} How long writes waited until the writer began with them.
+    counter agent_memory_writes_dropped_total{reason} Writes that were taken in and not stored, since their group met a fault.
     counter agent_memory_writes_rejected_total{reason} Writes that were not taken in, by why not.
     counter process_cpu_seconds_total{} Processor time, user and system, of all threads.
     counter process_major_page_faults_total{} Page faults that had to read from disk.
@@ -167,7 +183,7 @@ fn the_list_of_families_changes_on_purpose_alone() {
 
 #[test]
 fn the_readme_lists_each_family_with_its_type_and_labels() {
-    let app = TestApp::start();
+    let app = with_everything();
     let exported: BTreeMap<_, _> = families(&app.get("/metrics").text())
         .into_iter()
         .map(|(name, family)| (name, (family.kind, family.labels)))

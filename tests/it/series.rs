@@ -5,7 +5,7 @@ use std::fs::File;
 use serde_json::json;
 
 use crate::harness::{Scrape, TestApp};
-use crate::process::{Server, command, wait_for};
+use crate::process::{Server, wait_for};
 
 /// What the sums of the histogram's buckets say, and what they hold.
 fn distribution(scrape: &Scrape, name: &str, labels: &str) -> (f64, f64) {
@@ -194,7 +194,7 @@ fn a_start_after_a_kill_is_dirty_and_one_after_an_ending_is_not() {
 fn the_binary_takes_no_faults() {
     let dir = tempfile::tempdir().unwrap();
     let option = ["--fault", "socket"].join("-");
-    let mut serve = command(&dir.path().join("memory.db"));
+    let mut serve = crate::process::command(&dir.path().join("memory.db"));
     let refused = serve
         .args(["serve", &option, "somewhere"])
         .output()

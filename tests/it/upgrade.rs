@@ -159,7 +159,7 @@ fn a_server_upgrades_an_older_file_and_keeps_a_copy() {
 
 #[test]
 fn the_file_of_every_released_schema_is_upgraded() {
-    for released in [1, 3, 4, 7] {
+    for released in [1, 3, 4, 7, 8] {
         let (_dir, db) = file_of(released);
         assert_eq!(schema(&db), released);
         cli(&db, &["migrate"]);

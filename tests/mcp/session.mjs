@@ -1,5 +1,5 @@
 // A whole session with an official TypeScript SDK, and the next one, which knows of it.
-// usage: node session.mjs v1|v2 legacy|modern http URL
+// usage: node session.mjs v1|v2 legacy|modern http URL [KEY]
 //        node session.mjs v1|v2 legacy|modern stdio BINARY FILE
 // v1 is @modelcontextprotocol/sdk, which speaks the older era alone; v2 is @modelcontextprotocol/client.
 
@@ -18,7 +18,7 @@ async function connected() {
   const client = new Client({ name: `test-${sdk}`, version: "1" }, sdk === "v2" ? { versionNegotiation: { mode } } : {});
   await client.connect(
     transport === "http"
-      ? new StreamableHTTPClientTransport(new URL(where[0]))
+      ? new StreamableHTTPClientTransport(new URL(where[0]), where[1] && { requestInit: { headers: { authorization: `Bearer ${where[1]}` } } })
       : new StdioClientTransport({ command: where[0], args: ["--db", where[1], "mcp"], stderr: "inherit" }),
   );
   if (sdk === "v2") assert.equal(client.getNegotiatedProtocolVersion(), versions[era]);

@@ -115,18 +115,27 @@ fn readers_that_find_no_place_are_told_so_and_served_again() {
             .status,
         201
     );
+    let mut gave_up = 0;
     for wire in &mut refused {
         let answer = wire.answer().unwrap();
         if answer.status != 200 {
             assert_eq!(answer.problem(503)["code"], "overloaded");
             assert_eq!(answer.header("retry-after"), Some("1"));
+            gave_up += 1;
         }
     }
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
     for wire in &mut endless {
-        assert!([408, 503].contains(&wire.answer().unwrap().status));
+        let status = wire.answer().unwrap().status;
+        assert!([408, 503].contains(&status));
+        gave_up += u64::from(status == 503);
     }
+    // Whoever gave up is counted, in the pool or in the queue before it, and so is whoever queued.
+    let timeouts = "agent_memory_db_pool_timeouts_total{role=\"reader\"}";
+    assert_eq!(metric(&server, timeouts), gave_up);
+    let queued = "agent_memory_read_queue_wait_seconds_count";
+    assert_eq!(metric(&server, queued), 10);
     assert_eq!(
         Wire::connect(&server).ask(&get("/api/v1/stats")).status,
         200

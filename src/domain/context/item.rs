@@ -9,7 +9,7 @@ use crate::domain::content::{Content, searchable};
 use crate::domain::context::{ContextFacts, Part, StandingFacts, part_of};
 use crate::domain::decision::Decision;
 use crate::domain::event::Event;
-use crate::domain::handoff::Handoff;
+use crate::domain::handoff::{Handoff, form_of};
 use crate::domain::note::Note;
 use crate::domain::pack::Budget;
 use crate::domain::recall::Hit;
@@ -154,6 +154,19 @@ impl Item {
         )
     }
 
+    /// A handoff in a shorter form.
+    fn form(handoff: &Handoff, form: &str) -> Self {
+        let id = handoff.handoff_id.to_string();
+        Self::new(
+            EntityType::Handoff,
+            id,
+            form,
+            handoff.created_at,
+            &[],
+            MOST_TOKENS,
+        )
+    }
+
     fn event(event: &Event) -> Self {
         let content: Content = serde_json::from_str(event.content.get()).unwrap_or_default();
         let text = format!("{}: {}", event.actor.id, searchable(&content));
@@ -195,16 +208,27 @@ impl Standing {
     pub fn of(facts: &StandingFacts) -> Self {
         let pinned = facts.pinned.iter().map(Item::note);
         let decrees = facts.decrees.iter().map(Item::decision);
-        // A handoff is shown whole, so its passages do not enter for themselves.
-        let handoffs = facts.handoffs.iter().map(Item::handoff);
+        // A handoff that is shown whole comes first, so that its passages do not enter for themselves. One that is shown in a
+        // shorter form comes last, so that a passage of it that bears on the task enters instead. The last one is always whole:
+        // it is where the work was left, however long ago.
+        let (mut whole, mut brief) = (Vec::new(), Vec::new());
+        for (place, handoff) in facts.handoffs.iter().enumerate() {
+            match form_of(handoff).filter(|_| place > 0) {
+                None => whole.push((Part::Handoffs, Item::handoff(handoff))),
+                Some(form) => brief.push((Part::Handoffs, Item::form(handoff, form))),
+            }
+        }
         let decisions = facts.decisions.iter().map(Item::decision);
         Self {
             before: pinned
                 .chain(decrees)
                 .map(|item| (Part::Standing, item))
-                .chain(handoffs.map(|item| (Part::Handoffs, item)))
+                .chain(whole)
                 .collect(),
-            after: decisions.map(|item| (Part::Decisions, item)).collect(),
+            after: decisions
+                .map(|item| (Part::Decisions, item))
+                .chain(brief)
+                .collect(),
         }
     }
 

@@ -55,6 +55,7 @@ fn decision(number: u8, text: &str, status: DecisionStatus) -> Decision {
         },
         refs: vec![],
         superseded_by: None,
+        archived_at: None,
     }
 }
 
@@ -74,6 +75,8 @@ fn note(number: u8, text: &str) -> Note {
         },
         created_at: at(number),
         updated_at: at(number),
+        duplicates: 0,
+        duplicate_of: None,
     }
 }
 

@@ -5,6 +5,11 @@
 //!
 //! **Invariant:** a cue changes the order of what was found and never what may be found.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use foldhash::fast::FixedState;
+
 use crate::domain::Timestamp;
 use crate::domain::recall::time_phrase::{self, TimeRange};
 
@@ -128,26 +133,55 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether a text names a day, a month, a season or a span: the words of `ref_lex2.py`, and years.
-pub(super) fn names_a_time(text: &str) -> bool {
-    any_word(text, |word| {
-        TIME_WORDS.contains(&word)
-            || word.len() == 4
-                && (word.starts_with("19") || word.starts_with("20"))
-                && word.bytes().all(|b| b.is_ascii_digit())
-    })
+/// What single words say of a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Hints {
+    /// It names a day, a month, a season or a span: the words of `ref_lex2.py`, and years.
+    pub(super) time: bool,
+    /// It says "never" or "n't".
+    pub(super) negation: bool,
 }
 
-/// Whether a text says "never" or "n't".
-pub(super) fn has_negation(text: &str) -> bool {
-    text.contains("n't") || text.contains("n’t") || any_word(text, |word| word == "never")
+/// What the words of a text say, in one pass over them.
+pub(super) fn hints(text: &str) -> Hints {
+    let mut hints = Hints {
+        time: false,
+        negation: text.contains("n't") || text.contains("n’t"),
+    };
+    let mut lower = String::new();
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric()) {
+        // The longest of the words is "september".
+        if word.len() < 3 || word.len() > 9 {
+            continue;
+        }
+        lower.clear();
+        lower.push_str(word);
+        lower.make_ascii_lowercase();
+        hints.time |= TIMES.contains(lower.as_str()) || is_year(&lower);
+        hints.negation |= lower == "never";
+    }
+    hints
+}
+
+fn is_year(word: &str) -> bool {
+    word.len() == 4
+        && (word.starts_with("19") || word.starts_with("20"))
+        && word.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Whether a text holds a path, a file's name or an address: a word with a slash inside, or with an ending.
 pub(super) fn names_a_place(text: &str) -> bool {
-    let between = |c: char| c.is_whitespace() || "()[]{}\"'`,;".contains(c);
+    let between = |c: char| {
+        matches!(
+            c,
+            '(' | ')' | '[' | ']' | '{' | '}' | '"' | '\'' | '`' | ',' | ';'
+        ) || c.is_whitespace()
+    };
     text.split(between).any(|word| {
         let word = word.trim_end_matches(['.', ':', '?', '!']);
+        if !word.bytes().any(|b| matches!(b, b'/' | b'.' | b'~')) {
+            return false;
+        }
         let named = word.bytes().filter(u8::is_ascii_alphabetic).count() >= 3;
         let (stem, ending) = word.rsplit_once('.').unwrap_or_default();
         let ends = !stem.is_empty()
@@ -167,21 +201,6 @@ pub(super) fn names_a_version(text: &str) -> bool {
     text.as_bytes()
         .windows(3)
         .any(|window| matches!(window, [a, b'.', b] if a.is_ascii_digit() && b.is_ascii_digit()))
-}
-
-fn any_word(text: &str, is: impl Fn(&str) -> bool) -> bool {
-    let mut lower = String::new();
-    text.split(|c: char| !c.is_ascii_alphanumeric())
-        .any(|word| {
-            // The longest of the words is "september".
-            if word.is_empty() || word.len() > 9 {
-                return false;
-            }
-            lower.clear();
-            lower.push_str(word);
-            lower.make_ascii_lowercase();
-            is(&lower)
-        })
 }
 
 /// What a question asks by that is answered with a path or an address.
@@ -222,7 +241,11 @@ const MEASURES: [&str; 17] = [
     "total",
 ];
 
-/// Words that name a time.
+/// The same, looked up once for each word that is written.
+static TIMES: LazyLock<HashSet<&str, FixedState>> =
+    LazyLock::new(|| TIME_WORDS.into_iter().collect());
+
+/// Words that name a time, in three letters or more.
 const TIME_WORDS: [&str; 55] = [
     "january",
     "february",
@@ -330,9 +353,11 @@ mod tests {
 
     #[test]
     fn tells_times_and_negations() {
-        assert!(names_a_time("on Friday") && names_a_time("in 2023") && !names_a_time("port 3456"));
+        assert!(hints("on Friday").time && hints("in 2023").time && !hints("port 3456").time);
         assert!(
-            has_negation("I've never") && has_negation("doesn't") && !has_negation("nevertheless")
+            hints("I've never").negation
+                && hints("doesn't").negation
+                && !hints("nevertheless").negation
         );
     }
 }

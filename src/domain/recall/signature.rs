@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::recall::question::{has_negation, names_a_place, names_a_time, names_a_version};
+use crate::domain::recall::question::{hints, names_a_place, names_a_version};
 use crate::domain::{ActorType, terms};
 
 /// The text names a day, a month or "last week": it may answer "when".
@@ -55,10 +55,11 @@ impl Signature {
     pub fn of(text: &str, terms: &[String], words: usize, voice: Option<Voice<'_>>) -> Self {
         let mut bytes = Vec::with_capacity(HEAD + 4 * terms.len());
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        let hints = hints(text);
         bytes.push(
-            flag(names_a_time(text), NAMES_A_TIME)
+            flag(hints.time, NAMES_A_TIME)
                 | flag(text.trim_end().ends_with(['?', '？']), ENDS_AS_QUESTION)
-                | flag(has_negation(text), NEGATES)
+                | flag(hints.negation, NEGATES)
                 | flag(voice.is_some_and(|voice| voice.decides), DECIDES)
                 | flag(names_a_place(text), NAMES_A_PLACE)
                 | flag(names_a_version(text), NAMES_A_VERSION)

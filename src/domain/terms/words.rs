@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+use foldhash::fast::FixedState;
 use rust_stemmers::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -84,37 +85,40 @@ pub(super) static STEMMER: LazyLock<Stemmer> =
     LazyLock::new(|| Stemmer::create(Algorithm::English));
 
 /// The words of the tables with their terms, stemmed once.
-pub(super) static KNOWN: LazyLock<HashMap<&'static str, (String, Role)>> = LazyLock::new(|| {
-    // A command makes this for a single write, so nothing here is looked for word by word.
-    let mut bases: HashMap<&'static str, &'static str> = HashMap::new();
-    for (base, forms) in IRREGULAR {
-        for form in forms.split(' ') {
-            bases.entry(form).or_insert(base);
+pub(super) static KNOWN: LazyLock<HashMap<&'static str, (String, Role), FixedState>> =
+    LazyLock::new(|| {
+        // A command makes this for a single write, so nothing here is looked for word by word.
+        let mut bases: HashMap<&'static str, &'static str> = HashMap::new();
+        for (base, forms) in IRREGULAR {
+            for form in forms.split(' ') {
+                bases.entry(form).or_insert(base);
+            }
         }
-    }
-    // `children` is a form of `child`, and `child` a word for `kid`: two steps at most, four to be safe.
-    let base =
-        |word: &'static str| (0..4).fold(word, |word, _| bases.get(word).copied().unwrap_or(word));
-    let frames: HashSet<&str> = FRAME.split(' ').collect();
-    let mut known = HashMap::new();
-    let mut add = |words: &'static str, role: Role| {
-        for word in words.split_ascii_whitespace() {
-            let role = if role == Role::Word && frames.contains(base(word)) {
-                Role::Frame
-            } else {
-                role
-            };
-            known.insert(word, (STEMMER.stem(base(word)).into_owned(), role));
-        }
-    };
-    IRREGULAR.iter().for_each(|(base, forms)| {
-        add(base, Role::Word);
-        add(forms, Role::Word);
+        // `children` is a form of `child`, and `child` a word for `kid`: two steps at most, four to be safe.
+        let base = |word: &'static str| {
+            (0..4).fold(word, |word, _| bases.get(word).copied().unwrap_or(word))
+        };
+        let frames: HashSet<&str> = FRAME.split(' ').collect();
+        // Every word of every text is looked up, and nobody can choose what is in it.
+        let mut known = HashMap::default();
+        let mut add = |words: &'static str, role: Role| {
+            for word in words.split_ascii_whitespace() {
+                let role = if role == Role::Word && frames.contains(base(word)) {
+                    Role::Frame
+                } else {
+                    role
+                };
+                known.insert(word, (STEMMER.stem(base(word)).into_owned(), role));
+            }
+        };
+        IRREGULAR.iter().for_each(|(base, forms)| {
+            add(base, Role::Word);
+            add(forms, Role::Word);
+        });
+        add(FRAME, Role::Frame);
+        add(STOP, Role::Stop);
+        known
     });
-    add(FRAME, Role::Frame);
-    add(STOP, Role::Stop);
-    known
-});
 
 /// January first.
 pub(super) const MONTHS: [&str; 12] = [

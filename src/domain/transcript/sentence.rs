@@ -82,29 +82,54 @@ pub fn split(text: &str) -> Vec<&str> {
     found
 }
 
+/// What a full stop after it does not end.
+const ABBREVIATIONS: [&str; 14] = [
+    "Dr", "Mr", "Mrs", "Ms", "Prof", "St", "vs", "approx", "cf", "Fig", "e.g", "i.e", "z.B", "bzw",
+];
+/// What may stand between the end of a sentence and the space after it.
+const CLOSING: [char; 9] = ['"', '\'', ')', ']', '*', '”', '’', '»', '`'];
+/// The same after a full stop that needs no space.
+const CLOSING_WIDE: [char; 5] = ['」', '』', '）', '”', '’'];
+
 /// Where the first sentence ends, if something follows it.
 fn sentence_end(text: &str) -> Option<usize> {
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, char)) = chars.next() {
-        let end = at + char.len_utf8();
-        match char {
-            '。' | '！' | '？' => return Some(end),
-            '.' | '!' | '?' => {
-                let next = chars.peek().map(|(_, next)| *next);
-                // "e.g. x" and "v1.2" go on; a sentence's successor does not begin in lower case.
-                let after = text.get(end..).unwrap_or_default().trim_start();
-                let begins = after
-                    .chars()
-                    .next()
-                    .is_some_and(|char| !char.is_lowercase());
-                if next.is_some_and(char::is_whitespace) && begins {
-                    return Some(end);
-                }
+    for (at, char) in text.char_indices() {
+        let after = text.get(at + char.len_utf8()..).unwrap_or_default();
+        let closed = match char {
+            '。' | '！' | '？' | '．' | '｡' | '।' | '॥' | '۔' => {
+                after.trim_start_matches(CLOSING_WIDE)
             }
-            _ => {}
-        }
+            '.' | '!' | '?' | '؟' | '…' => {
+                let closed = after.trim_start_matches(CLOSING);
+                // "e.g. x" and "v1.2" go on; a sentence's successor does not begin in lower case.
+                let next = closed.trim_start();
+                let begins = next.len() < closed.len() && !next.starts_with(char::is_lowercase);
+                if !begins
+                    || char == '.' && is_abbreviated(text.get(..at).unwrap_or_default(), next)
+                {
+                    continue;
+                }
+                closed
+            }
+            _ => continue,
+        };
+        return Some(text.len() - closed.len());
     }
     None
+}
+
+/// Whether a full stop after this is part of its last word: a title, an initial, a "No." with its number.
+fn is_abbreviated(before: &str, next: &str) -> bool {
+    let word = before
+        .rsplit(|c: char| c.is_whitespace() || c == '(')
+        .next()
+        .unwrap_or_default();
+    let mut letters = word.chars();
+    let initial =
+        letters.next().is_some_and(|c| c.is_uppercase() && c != 'I') && letters.next().is_none();
+    let number = matches!(word, "No" | "no" | "Nr" | "p" | "pp")
+        && next.starts_with(|c: char| c.is_ascii_digit());
+    initial || number || ABBREVIATIONS.contains(&word)
 }
 
 /// The sentences that are short enough to be chosen.
@@ -165,6 +190,42 @@ mod tests {
             ]
         );
         assert_eq!(split("终于好了。下一步"), ["终于好了。", "下一步"]);
+    }
+
+    #[test]
+    fn knows_what_ends_no_sentence_and_what_closes_one() {
+        for (text, sentences) in [
+            (
+                "Ask Dr. Weber. He knows.",
+                vec!["Ask Dr. Weber.", "He knows."],
+            ),
+            (
+                "J. Smith left. So did I. Then it rained.",
+                vec!["J. Smith left.", "So did I.", "Then it rained."],
+            ),
+            ("See No. 5. It holds.", vec!["See No. 5.", "It holds."]),
+            ("Is it? No. It is not.", vec!["Is it?", "No.", "It is not."]),
+            (
+                "He said \"go.\" We went (slowly). Why?",
+                vec!["He said \"go.\"", "We went (slowly).", "Why?"],
+            ),
+            (
+                "彼は「行け。」と言った。次へ",
+                vec!["彼は「行け。」", "と言った。", "次へ"],
+            ),
+            ("यह ठीक है। अब चलो।", vec!["यह ठीक है।", "अब चलो।"]),
+            ("هل انتهى؟ نعم۔ حسنا", vec!["هل انتهى؟", "نعم۔", "حسنا"]),
+            (
+                "Es geht, z.B. Montag. Danach nicht.",
+                vec!["Es geht, z.B. Montag.", "Danach nicht."],
+            ),
+            (
+                "It took 1.5 s... Then it worked!",
+                vec!["It took 1.5 s...", "Then it worked!"],
+            ),
+        ] {
+            assert_eq!(split(text), sentences, "{text}");
+        }
     }
 
     #[test]

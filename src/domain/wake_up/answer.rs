@@ -183,4 +183,15 @@ pub struct NoteBrief {
     pub content: String,
     /// Whether it is always shown.
     pub pinned: bool,
+    /// How often it was noted; absent for once.
+    #[serde(skip_serializing_if = "is_once")]
+    pub count: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands a reference in"
+)]
+fn is_once(count: &u32) -> bool {
+    *count == 1
 }

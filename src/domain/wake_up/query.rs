@@ -82,7 +82,7 @@ impl WakeUpQuery {
             page::parse_limit("max_tokens", max_tokens, DEFAULT_MAX_TOKENS, MAX_MAX_TOKENS)?;
         Ok(Self {
             with_whom: Name::parse_opt("with_whom", with_whom)?,
-            project: Name::parse_opt("project_id", project.filter(|text| !text.is_empty()))?,
+            project: Name::parse_opt("project_id", project)?,
             layers: parse_layers(layers)?,
             recent_count: page::parse_limit(
                 "recent_count",

@@ -98,6 +98,7 @@ fn stays_under_its_bounds_whatever_is_remembered() {
             people: vec!["Ada".repeat(100); 10],
             recent: (0..20).map(|day| handoff(day, &text)).collect(),
             older: (0..20).map(|day| handoff(day, &text)).collect(),
+            months: (0..3).map(|day| (handoff(day, &text), 7)).collect(),
             identity: (0..30).map(|_| statement(&text)).collect(),
             principles: (0..10).map(|_| principle(&text)).collect(),
             reflections: (0..3).map(|_| reflection(&text)).collect(),

@@ -5,7 +5,7 @@
 use crate::domain::DecisionScope;
 use crate::domain::handoff::{Fields, IdentityStatement};
 use crate::domain::pack::Packer;
-use crate::domain::wake_up::{Layer, WakeUpFacts, WakeUpQuery, brief_text, clip};
+use crate::domain::wake_up::{Layer, WakeUpFacts, WakeUpQuery, brief_text, clip, month_text};
 
 /// The text to put in the prompt.
 pub(super) fn context_of(
@@ -46,11 +46,17 @@ pub(super) fn context_of(
     if query.has(Layer::Progressive) {
         packer.section("\n## Earlier", |packer| {
             for handoff in &facts.older {
-                packer.passage(
-                    &format!("- {}: ", handoff.created_at.day()),
-                    &one_line(&brief_text(handoff)),
-                    12,
-                );
+                let (day, text) = (handoff.created_at.day(), one_line(&brief_text(handoff)));
+                // A line has its date already.
+                let label = if text.starts_with(&day) {
+                    "- ".to_owned()
+                } else {
+                    format!("- {day}: ")
+                };
+                packer.passage(&label, &text, 12);
+            }
+            for month in &facts.months {
+                packer.passage("- ", &month_text(month), 6);
             }
         });
     }
@@ -99,7 +105,11 @@ fn pack_notes(packer: &mut Packer, facts: &WakeUpFacts) {
                 || "- ".to_owned(),
                 |title| format!("- {}: ", one_line(title)),
             );
-            packer.passage(&label, &one_line(&clip(&note.body.content, 400)), 12);
+            let mut text = one_line(&clip(&note.body.content, 400));
+            if note.duplicates > 0 {
+                text.push_str(&format!(" (noted {} times)", note.duplicates + 1));
+            }
+            packer.passage(&label, &text, 12);
         }
     });
 }

@@ -20,6 +20,7 @@ pub(in crate::http) enum Tag {
     Decisions,
     Knowledge,
     Conclusions,
+    Consolidation,
     Recall,
     Sessions,
     Transfer,
@@ -29,12 +30,13 @@ pub(in crate::http) enum Tag {
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Events,
         Self::Handoffs,
         Self::Decisions,
         Self::Knowledge,
         Self::Conclusions,
+        Self::Consolidation,
         Self::Recall,
         Self::Sessions,
         Self::Transfer,
@@ -62,6 +64,10 @@ impl Tag {
             Self::Conclusions => (
                 "conclusions",
                 "Reflections on periods and principles that recur; consolidation draws them.",
+            ),
+            Self::Consolidation => (
+                "consolidation",
+                "What makes old memory cheaper to load without losing any of it; for keys of scope admin.",
             ),
             Self::Recall => ("recall", "Ranked search, and context for a task."),
             Self::Sessions => (

@@ -50,6 +50,11 @@ agent_memory_recalls_empty_total 5
 agent_memory_storage_bytes{type="text"} 2048
 agent_memory_redactions_total{kind="jwt"} 1
 agent_memory_last_write_timestamp_seconds 8200
+agent_memory_writes_dropped_total{reason="failed"} 0
+agent_memory_spool_bytes 0
+agent_memory_spool_replayed_total 0
+agent_memory_spool_dropped_total 0
+agent_memory_redaction_enabled 1
 "#;
 
 fn said(text: &str) -> Vec<String> {
@@ -75,6 +80,8 @@ fn says_how_a_healthy_server_is() {
         "ok faults: 0 panics, 1 errors and 2 warnings in the log",
         "ok memories: 12 events ever, 4 handoffs and 3 notes now, 2 KiB of text; 20 searches, 5 of them found nothing; \
          1 secrets kept out; last write 100 seconds ago",
+        "ok spool: nothing waits to be stored",
+        "ok secrets: secrets are taken out of what is stored",
     ];
     assert_eq!(said(WELL), expected);
 }

@@ -87,6 +87,8 @@ labels! {
         AuditWrite = "audit_write",
         /// What a group writes once for all of its units: their terms and counts.
         Flush = "flush",
+        /// A slice of consolidation, or a job of it begun or ended.
+        Consolidate = "consolidate",
         /// A slice of making one segment of the index's many.
         Settle = "settle",
         /// A slice of what is too old, or of giving free pages back.
@@ -101,7 +103,7 @@ impl Op {
     pub fn is_upkeep(self) -> bool {
         matches!(
             self,
-            Self::Settle | Self::Expire | Self::Probe | Self::AuditWrite
+            Self::Consolidate | Self::Settle | Self::Expire | Self::Probe | Self::AuditWrite
         )
     }
 
@@ -132,6 +134,7 @@ impl Op {
             | Self::KeyWrite
             | Self::AuditWrite
             | Self::Flush
+            | Self::Consolidate
             | Self::Settle
             | Self::Expire
             | Self::Probe => false,
@@ -162,6 +165,16 @@ labels! {
         LogFull = "log_full",
         /// The writer has stopped.
         Stopped = "stopped",
+    }
+}
+
+labels! {
+    /// Why a write that was taken in was not stored.
+    Loss {
+        /// Its group met a fault of the disk, or found the file locked or gone; another try may be stored.
+        Failed = "failed",
+        /// Its group met a damaged page.
+        Damaged = "damaged",
     }
 }
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use crate::domain::Caller;
 use crate::domain::context::{
     ContextFacts, ContextQuery, MOST_RECENT, SESSION_EVENTS, Standing, StandingFacts,
 };
-use crate::domain::decision::DecisionFilter;
 use crate::domain::event::{Event, EventFilter};
 use crate::domain::page::{Direction, Page};
-use crate::domain::{Caller, DecisionStatus};
 use crate::store::measure::Op;
 use crate::store::memo::{Memo, Weigh};
 use crate::store::sqlite::handoff::{self, Selection};
@@ -124,16 +123,11 @@ fn standing(
         Some(true),
         &newest(MOST_RECENT),
     )?;
-    let active = DecisionFilter {
-        status: Some(DecisionStatus::Active),
-        ..DecisionFilter::default()
-    };
-    let decisions = decision::select(
+    let decisions = decision::current(
         connection,
         tenant_no,
         tenant,
         project_no,
-        &active,
         &newest(MOST_RECENT),
     )?;
     let selection = Selection {

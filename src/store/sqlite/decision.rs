@@ -15,6 +15,7 @@ use crate::domain::{
 };
 use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
+use crate::store::sqlite::consolidation::forget_changes;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::idempotency;
 use crate::store::sqlite::passage::{self, Owner, Span};
@@ -25,9 +26,15 @@ use crate::store::sqlite::session;
 use crate::store::sqlite::unit::{Unit, tenant_no};
 use crate::store::{IdempotencyKey, Pending, StoreError, Wait};
 
+mod current;
+mod succession;
+
+pub(super) use current::current;
+use succession::{may_be_superseded, may_supersede, put_in_place};
+
 pub(super) const COLUMNS: &str = "select d.seq, d.id, p.project_id, d.ts, d.status, d.scope, d.decision, d.rationale, d.constraints,
          d.alternatives, d.consequences, d.refs, d.superseded_by,
-         d.fingerprint
+         d.fingerprint, d.archived_at, d.last_recalled_at
      from decision d
      left join project p on p.project_no = d.project_no";
 
@@ -48,6 +55,7 @@ pub(super) fn read_decision(
         superseded_by: row
             .get::<_, Option<[u8; 16]>>(12)?
             .map(DecisionId::from_bytes),
+        archived_at: row.get::<_, Option<i64>>(14)?.map(Timestamp::from_millis),
     };
     Ok((
         Position {
@@ -302,45 +310,6 @@ impl super::Sqlite {
     }
 }
 
-fn may_be_superseded(old: &Decision) -> Result<(), StoreError> {
-    match old.status {
-        DecisionStatus::Active => Ok(()),
-        DecisionStatus::Superseded => Err(StoreError::Conflict(
-            "this decision is superseded already; supersede the one that holds",
-        )),
-    }
-}
-
-fn may_supersede(new: &Decision, old: DecisionId) -> Result<(), StoreError> {
-    if new.decision_id == old {
-        return Err(StoreError::Conflict("a decision cannot supersede itself"));
-    }
-    match new.status {
-        DecisionStatus::Active => Ok(()),
-        DecisionStatus::Superseded => Err(StoreError::Conflict(
-            "the decision that should hold is superseded itself",
-        )),
-    }
-}
-
-fn put_in_place(
-    unit: &mut Unit<'_>,
-    tenant_no: i64,
-    old: DecisionId,
-    new: DecisionId,
-) -> Result<(), StoreError> {
-    unit.execute(
-        "update decision set status = 1, superseded_by = ?3 where tenant_no = ?1 and id = ?2",
-        (tenant_no, old.bytes(), new.bytes()),
-    )?;
-    unit.effects
-        .count(tenant_no, Stat::Decisions(DecisionStatus::Active), -1);
-    unit.effects
-        .count(tenant_no, Stat::Decisions(DecisionStatus::Superseded), 1);
-    unit.effects.tenant(tenant_no, 0, 0);
-    Ok(())
-}
-
 /// Stores a decision, unless the same one is there.
 pub(super) fn create(
     unit: &mut Unit<'_>,
@@ -428,6 +397,7 @@ pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<()
     };
     drop(rows);
     drop(statement);
+    forget_changes(unit, tenant_no, EntityType::Decision, &id)?;
     passage::delete(unit, tenant_no, span, &chunks_of(&words, ts))?;
     unit.execute("delete from decision where seq = ?1", [seq])?;
     unit.execute(

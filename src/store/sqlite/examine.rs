@@ -247,8 +247,9 @@ fn chunk_rows(connection: &Connection) -> Result<Finding, StoreError> {
             or (c.entity_type = 5 and not exists (select 1 from principle p where p.seq = c.entity_seq))",
     )?;
     let drifted = one(
-        "select count(*) from tenant t where (t.passages, t.words) is not
-             (select count(*), coalesce(sum(words), 0) from chunk c where c.tenant_no = t.tenant_no)",
+        "select count(*) from tenant t where (t.passages, t.words, 1) is not
+             (select count(*), coalesce(sum(words), 0), coalesce(max(sensitivity), 0) <= t.most_sensitive
+              from chunk c where c.tenant_no = t.tenant_no)",
     )?;
     let unsigned = one(
         "select count(*) from chunk where length(signature) < 8 or length(signature) % 4 <> 0",

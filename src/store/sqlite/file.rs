@@ -21,6 +21,7 @@ use crate::store::sqlite::examine::with_suffix;
 use crate::store::sqlite::log::refuse_foreign_log;
 use crate::store::sqlite::mount::refuse_network;
 use crate::store::sqlite::schema::{back_up, migrate, schema_version};
+use crate::store::sqlite::traced::trace;
 use crate::store::sqlite::turn::{lock_file, lock_until};
 use crate::store::{Durability, OpenError, Options, Role};
 
@@ -122,6 +123,7 @@ pub(super) fn configure_reader(connection: &mut Connection) -> rusqlite::Result<
 fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    trace(connection);
     Ok(())
 }
 

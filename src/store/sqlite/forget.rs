@@ -244,7 +244,7 @@ fn slice_session(
                 sessions: -1,
                 ..Delta::default()
             },
-        )?;
+        );
         unit.effects.count(tenant_no, Stat::Sessions, -1);
     }
     Ok(Slice::Done)
@@ -269,6 +269,8 @@ fn slice_tenant(unit: &mut Unit<'_>, tenant_no: i64, begun: Instant) -> Result<S
         "delete from tenant_stat where tenant_no = ?1",
         "delete from project where tenant_no = ?1",
         "delete from transcript where tenant_no = ?1",
+        "delete from consolidation_change where tenant_no = ?1",
+        "delete from consolidation_job where tenant_no = ?1",
     ] {
         unit.execute(sql, [tenant_no])?;
     }

@@ -11,6 +11,7 @@ use crate::domain::{
     TenantId, Timestamp,
 };
 use crate::store::measure::Op;
+use crate::store::sqlite::consolidation::{forget_changes, forget_drawn};
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::idempotency;
 use crate::store::sqlite::passage::{self, Owner, Span};
@@ -21,8 +22,9 @@ use crate::store::{IdempotencyKey, Pending, StoreError, Wait};
 
 mod read;
 
+pub(super) use read::read_fields;
+use read::resolve;
 pub(super) use read::{COLUMNS, Selection, by_id, field_text, read_handoff, select};
-use read::{read_fields, resolve};
 
 impl super::Sqlite {
     pub(in crate::store) fn create_handoff(
@@ -161,7 +163,7 @@ pub(super) fn create(
         with_whom,
         new.sensitivity,
         handoff_delta(1, &new.fields.becoming),
-    )?;
+    );
     count(unit, tenant_no, CompressionLevel::Full, &new.fields, 1);
     unit.effects
         .count(tenant_no, Stat::TextBytes, text_bytes(&new.fields));
@@ -239,7 +241,7 @@ fn settle_automatic(
 pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<(), StoreError> {
     let mut statement = unit.prepare(
         "select experienced, noticed, learned, story, becoming, remember, tags, created_at, session_no, project_no, with_whom,
-             compression_level, chunk_first, chunk_count, octet_length(summary), octet_length(quick_ref), sensitivity
+             compression_level, chunk_first, chunk_count, octet_length(summary), octet_length(quick_ref), sensitivity, id
          from handoff where seq = ?1",
     )?;
     let mut rows = statement.query([seq])?;
@@ -258,8 +260,11 @@ pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<()
     let forms =
         row.get::<_, Option<i64>>(14)?.unwrap_or(0) + row.get::<_, Option<i64>>(15)?.unwrap_or(0);
     let sensitivity = Sensitivity::from_code(row.get(16)?).ok_or_else(|| damaged("sensitivity"))?;
+    let id: [u8; 16] = row.get(17)?;
     drop(rows);
     drop(statement);
+    forget_changes(unit, tenant_no, EntityType::Handoff, &id)?;
+    forget_drawn(unit, tenant_no, created_at, &fields.becoming)?;
     passage::delete(
         unit,
         tenant_no,
@@ -275,7 +280,7 @@ pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<()
         Some(&with_whom),
         sensitivity,
         handoff_delta(-1, &fields.becoming),
-    )?;
+    );
     count(unit, tenant_no, level, &fields, -1);
     unit.effects
         .count(tenant_no, Stat::TextBytes, -(text_bytes(&fields) + forms));

@@ -260,7 +260,7 @@ fn one_session(
             old_person.as_ref(),
             none,
             one(-1),
-        )?;
+        );
         session::total(
             unit,
             tenant_no,
@@ -268,7 +268,7 @@ fn one_session(
             with_whom.as_ref(),
             none,
             one(1),
-        )?;
+        );
         unit.execute(
             "update session set project_no = :project_no, with_whom = :with_whom, started_at = :first, last_seen_at = :last
              where session_no = :session_no",

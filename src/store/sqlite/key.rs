@@ -2,9 +2,10 @@
 //!
 //! A server holds the good keys in memory ([`KeyRing`]) and looks at each request whether they are still the same. A
 //! change is a generation in the file; whoever commits one writes it into `FILE.keys` before it answers, and a look is
-//! eight bytes read from there, half a microsecond. So what this or any other process has changed holds for the next
-//! request, without a connection or a lock of the file. In case a process died between its commit and that note, or the
-//! note was removed, the generation itself is looked up once a second as well, on a connection kept for that.
+//! eight bytes read from there, a third of a microsecond (`scripts/bench-access` has what all of being let in costs).
+//! So what this or any other process has changed holds for the next request, without a connection or a lock of the
+//! file. In case a process died between its commit and that note, or the note was removed, the generation itself is
+//! looked up once a second as well, on a connection kept for that.
 //!
 //! **Invariant:** a key that was revoked opens nothing once the revocation has been answered.
 

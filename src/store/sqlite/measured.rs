@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode as Code};
 
 use crate::domain::Timestamp;
+use crate::fault;
 use crate::store::StoreError;
 use crate::store::measure::{
     ANSWERS, Batch, COMMIT, ConnectionFacts, Counters, Distribution, Ended, ErrorCode, Histogram,
-    Label, Measures, Move, Op, Refusal, SEARCH, Sampled, UNITS, WAIT, WORK,
+    Label, Loss, Measures, Move, Op, Refusal, SEARCH, Sampled, UNITS, WAIT, WORK,
 };
 use crate::store::sqlite::busy;
 use crate::store::sqlite::examine::with_suffix;
@@ -39,6 +40,7 @@ pub(super) struct Measured {
     pub(super) batch_units: Histogram,
     batches: Counters,
     refused: Counters,
+    dropped: Counters,
     last_write: AtomicI64,
     pub(super) commit: Histogram,
     checkpoints: Vec<Counters>,
@@ -64,6 +66,7 @@ impl Measured {
             batch_units: Histogram::new(&UNITS),
             batches: Counters::new::<Batch>(),
             refused: Counters::new::<Refusal>(),
+            dropped: Counters::new::<Loss>(),
             last_write: AtomicI64::new(0),
             commit: Histogram::new(&COMMIT),
             checkpoints: Move::ALL.iter().map(|_| Counters::new::<Ended>()).collect(),
@@ -86,7 +89,9 @@ impl Measured {
 
     /// The read on this connection has begun; [`Measured::read_ends`] when it is over.
     pub(super) fn read_begins(&self, slot: usize, at: Instant) {
-        if let Some(read) = self.reads.get(slot) {
+        if let Some(read) = self.reads.get(slot)
+            && fault::measures()
+        {
             // Zero says that there is none.
             let since = at.saturating_duration_since(self.begun).as_nanos();
             read.store(
@@ -119,9 +124,14 @@ impl Measured {
         if units == 0 {
             return;
         }
-        self.batch_units
-            .observe(u64::try_from(units).unwrap_or(u64::MAX));
+        let units = u64::try_from(units).unwrap_or(u64::MAX);
+        self.batch_units.observe(units);
         self.batches.add(ended, 1);
+        match ended {
+            Batch::Committed => {}
+            Batch::Failed => self.dropped.add(Loss::Failed, units),
+            Batch::Damaged => self.dropped.add(Loss::Damaged, units),
+        }
     }
 
     /// A unit waited for its turn.
@@ -211,6 +221,7 @@ impl Measured {
             batch_units: self.batch_units.read(),
             batches: self.batches.read(),
             refused: self.refused.read(),
+            dropped: self.dropped.read(),
             last_write: time(&self.last_write),
             commit: self.commit.read(),
             checkpoints: Move::ALL.iter().copied().zip(ends).collect(),

@@ -49,6 +49,7 @@ mod backup;
 mod busy;
 mod checkpoint;
 mod chunk;
+mod consolidation;
 mod context;
 mod copy;
 mod decision;
@@ -88,11 +89,14 @@ mod session;
 mod settle;
 mod stat;
 mod task;
+mod traced;
 mod transcript;
 mod turn;
 mod unit;
 mod wake_up;
 mod writer;
+
+pub(in crate::store) use consolidation::Turn as ConsolidationTurn;
 
 /// The schema that this version reads and writes.
 pub fn schema_version() -> i64 {
@@ -259,6 +263,14 @@ impl Sqlite {
         match &self.engine.mode {
             Mode::Server { writer, .. } => writer.published(),
             Mode::Command { published, .. } => published,
+        }
+    }
+
+    /// What the writer tells, for its own units; a command has no queue to look at.
+    fn shared(&self) -> Option<Arc<Published>> {
+        match &self.engine.mode {
+            Mode::Server { writer, .. } => Some(writer.shared()),
+            Mode::Command { .. } => None,
         }
     }
 

@@ -5,13 +5,14 @@
 use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::note::{NewNote, Note, NoteBody, NoteFilter, NotePatch, chunks_of};
-use crate::domain::page::{Direction, List, Page, Paged, Position, Rows};
+use crate::domain::page::{List, Page, Paged, Position, Rows};
 use crate::domain::{
     AuditAction, EntityType, HandoffId, Name, NewChunk, NoteId, Sensitivity, Stat, TenantId,
     Timestamp,
 };
 use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
+use crate::store::sqlite::consolidation::forget_changes;
 use crate::store::sqlite::idempotency;
 use crate::store::sqlite::passage::{self, Owner, Span};
 use crate::store::sqlite::rows::{
@@ -22,9 +23,14 @@ use crate::store::sqlite::session;
 use crate::store::sqlite::unit::{Unit, tenant_no};
 use crate::store::{IdempotencyKey, Pending, StoreError, Wait};
 
+mod showing;
+
+use showing::stand_alone;
+pub(super) use showing::{at_hand, show_by};
+
 pub(super) const COLUMNS: &str =
     "select n.seq, n.id, p.project_id, n.title, n.content, n.with_whom, n.source_handoffs, n.tags,
-         n.confidence, n.pinned, n.created_at, n.updated_at, n.fingerprint
+         n.confidence, n.pinned, n.created_at, n.updated_at, n.fingerprint, n.duplicates, n.duplicate_of
      from note n
      left join project p on p.project_no = n.project_no";
 
@@ -37,6 +43,8 @@ pub(super) fn read_note(row: &Row<'_>, tenant: &TenantId) -> Result<(Position, N
         body: read_body(row, 3)?,
         created_at,
         updated_at: Timestamp::from_millis(row.get(11)?),
+        duplicates: row.get(13)?,
+        duplicate_of: row.get::<_, Option<[u8; 16]>>(14)?.map(NoteId::from_bytes),
     };
     Ok((
         Position {
@@ -73,16 +81,18 @@ fn by_id(
         .transpose()
 }
 
-/// The text that a note's passages are ranges of.
+/// The text that a note's passages are ranges of. A migration reads it too, of a file that has the columns of the first
+/// schema alone.
 pub(super) fn text(connection: &Connection, seq: i64) -> Result<Option<EntityText>, StoreError> {
-    let sql = format!("{COLUMNS} where n.seq = ?1");
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(
+        "select id, title, content, with_whom, source_handoffs, tags, confidence, pinned from note where seq = ?1",
+    )?;
     let mut rows = statement.query([seq])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    let body = read_body(row, 3)?;
-    let id = NoteId::from_bytes(row.get(1)?).to_string();
+    let body = read_body(row, 1)?;
+    let id = NoteId::from_bytes(row.get(0)?).to_string();
     let refs = body
         .source_handoffs
         .iter()
@@ -141,31 +151,6 @@ fn list_sql(pinned: Option<bool>, project: &str, page: &Page) -> String {
     paged_sql(COLUMNS, &conditions, "n.created_at", "n.seq", page)
 }
 
-/// The notes worth having at hand: pinned ones, then the newest others, `limit` in all.
-pub(super) fn at_hand(
-    connection: &Connection,
-    tenant_no: i64,
-    tenant: &TenantId,
-    project_no: Option<Option<i64>>,
-    limit: u32,
-) -> Result<Vec<Note>, StoreError> {
-    let page = Page::first(limit, Direction::Descending);
-    let mut notes = Vec::new();
-    for pinned in [true, false] {
-        let rows = select(
-            connection,
-            tenant_no,
-            tenant,
-            project_no,
-            Some(pinned),
-            &page,
-        )?;
-        notes.extend(rows.items.into_iter().map(|(_, note)| note));
-        notes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    }
-    Ok(notes)
-}
-
 impl super::Sqlite {
     pub(in crate::store) fn create_note(
         &self,
@@ -210,11 +195,10 @@ impl super::Sqlite {
             change(unit, tenant_no, seq, &note, &body, now)?;
             unit.effects.redacted(tenant_no, &redactions);
             unit.did(&tenant, AuditAction::NoteChange, id.bytes());
-            Ok(Note {
-                body,
-                updated_at: now,
-                ..note
-            })
+            let changed = by_id(unit.connection, tenant_no, &tenant, id)?;
+            changed
+                .map(|(_, note)| note)
+                .ok_or(StoreError::NotFound("note"))
         })
     }
 
@@ -356,6 +340,9 @@ fn change(
     body: &NoteBody,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    if note.body != *body {
+        stand_alone(unit, tenant_no, note.note_id)?;
+    }
     let old: Vec<NewChunk> = chunks_of(&note.body, note.created_at);
     let new = chunks_of(body, note.created_at);
     if old != new {
@@ -407,14 +394,17 @@ fn change(
 /// Takes a note out of every table and the index.
 pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<(), StoreError> {
     let mut statement = unit.prepare(
-        "select title, content, with_whom, source_handoffs, tags, confidence, pinned, created_at from note where seq = ?1",
+        "select title, content, with_whom, source_handoffs, tags, confidence, pinned, created_at, id from note where seq = ?1",
     )?;
     let mut rows = statement.query([seq])?;
     let row = rows.next()?.ok_or(StoreError::NotFound("note"))?;
     let body = read_body(row, 0)?;
     let created_at = Timestamp::from_millis(row.get(7)?);
+    let id: [u8; 16] = row.get(8)?;
     drop(rows);
     drop(statement);
+    stand_alone(unit, tenant_no, NoteId::from_bytes(id))?;
+    forget_changes(unit, tenant_no, EntityType::Knowledge, &id)?;
     let span = span(unit.connection, seq)?;
     passage::delete(unit, tenant_no, span, &chunks_of(&body, created_at))?;
     unit.execute("delete from note where seq = ?1", [seq])?;
@@ -431,6 +421,7 @@ fn text_bytes(body: &NoteBody) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::page::Direction;
     use crate::store::sqlite::testing;
 
     #[test]

@@ -5,8 +5,6 @@
 //!
 //! **Invariant:** `term_index` holds terms of `domain::terms` alone; no text of a user reaches FTS5 as it is.
 
-use std::fmt::Write as _;
-
 use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::recall::{Signature, Voice};
@@ -62,10 +60,12 @@ pub(super) fn quoted_whole(indexed: &str) -> String {
 
 /// The terms of a passage as the index is given them.
 pub(super) fn document(tenant_no: i64, chunk: &NewChunk) -> String {
-    let mut text = String::with_capacity(chunk.terms.len() * 12);
+    let tenant = format!("{tenant_no}:");
+    let mut text = String::with_capacity(chunk.terms.len() * (tenant.len() + 12));
     for term in &chunk.terms {
-        // Writing to a string cannot fail.
-        let _written = write!(text, "{tenant_no}:{term} ");
+        text.push_str(&tenant);
+        text.push_str(term);
+        text.push(' ');
     }
     text
 }
@@ -115,6 +115,8 @@ pub(super) fn insert(
         words += length(chunk.words);
     }
     unit.effects.tenant(owner.tenant_no, span.count, words);
+    unit.effects
+        .sensitive(owner.tenant_no, owner.sensitivity.code());
     Ok(())
 }
 

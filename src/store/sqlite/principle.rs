@@ -11,6 +11,7 @@ use crate::domain::{
 };
 use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
+use crate::store::sqlite::consolidation::forget_changes;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::passage::{self, Owner, Span};
 use crate::store::sqlite::rows::{empty, page_params, paged_sql, read_ids, take_rows, write_ids};
@@ -141,6 +142,25 @@ pub(super) fn newest(
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let found = rows.items.into_iter().take(most);
     Ok(found.map(|(_, principle)| principle).collect())
+}
+
+/// Most principles of a tenant that consolidation looks at; a planner makes fewer.
+const MOST: u32 = 10_000;
+
+/// The principles of a tenant, whatever their sensitivity, in the order of their first finding.
+pub(super) fn all(
+    connection: &Connection,
+    tenant_no: i64,
+    tenant: &TenantId,
+) -> Result<Vec<Principle>, StoreError> {
+    let sql = format!("{COLUMNS} where p.tenant_no = ?1 order by p.created_at, p.seq limit ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query((tenant_no, MOST))?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(read_principle(row, tenant)?.1);
+    }
+    Ok(all)
 }
 
 impl super::Sqlite {
@@ -279,8 +299,20 @@ fn put(unit: &Unit<'_>, tenant_no: i64, span: Span, new: &NewPrinciple) -> Resul
     Ok(statement.query_row(params, |row| row.get(0))?)
 }
 
-/// Takes a principle out of every table and the index.
+/// Takes a principle out for good: out of every table and the index, and of what consolidation keeps of it.
 pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<(), StoreError> {
+    let id: Option<[u8; 16]> =
+        unit.find("select id from principle where seq = ?1", [seq], |row| {
+            row.get(0)
+        })?;
+    take_out(unit, tenant_no, seq)?;
+    id.map_or(Ok(()), |id| {
+        forget_changes(unit, tenant_no, EntityType::Principle, &id)
+    })
+}
+
+/// Takes a principle out of its table and the index.
+pub(super) fn take_out(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<(), StoreError> {
     let sql = format!("{COLUMNS} where p.seq = ?1");
     let mut statement = unit.prepare(&sql)?;
     let mut rows = statement.query([seq])?;

@@ -135,7 +135,9 @@ impl Readers {
         let open = OpenRead::new(&self.published.measured, reader.slot, begun);
         let outcome = self.timed(&reader.connection, begun, read);
         drop(open);
-        self.measure(op, &mut reader, begun.elapsed());
+        if fault::measures() {
+            self.measure(op, &mut reader, begun.elapsed());
+        }
         outcome.map_err(|error| {
             if is_interrupted(&error) {
                 self.published.note_failure(&error);

@@ -11,6 +11,7 @@ use crate::domain::{
 };
 use crate::store::measure::Op;
 use crate::store::sqlite::chunk::EntityText;
+use crate::store::sqlite::consolidation::forget_changes;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::passage::{self, Owner, Span};
 use crate::store::sqlite::rows::{empty, page_params, paged_sql, read_list, take_rows, write_list};
@@ -54,7 +55,8 @@ pub(super) fn read_reflection(
     Ok((position, reflection))
 }
 
-fn by_id(
+/// A reflection with its number.
+pub(super) fn by_id(
     connection: &Connection,
     tenant_no: i64,
     tenant: &TenantId,
@@ -276,8 +278,20 @@ fn put(
     Ok(statement.query_row(params, |row| row.get(0))?)
 }
 
-/// Takes a reflection out of every table and the index.
+/// Takes a reflection out for good: out of every table and the index, and of what consolidation keeps of it.
 pub(super) fn forget(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<(), StoreError> {
+    let id: Option<[u8; 16]> =
+        unit.find("select id from reflection where seq = ?1", [seq], |row| {
+            row.get(0)
+        })?;
+    take_out(unit, tenant_no, seq)?;
+    id.map_or(Ok(()), |id| {
+        forget_changes(unit, tenant_no, EntityType::Reflection, &id)
+    })
+}
+
+/// Takes a reflection out of its table and the index.
+pub(super) fn take_out(unit: &mut Unit<'_>, tenant_no: i64, seq: i64) -> Result<(), StoreError> {
     let sql = format!("{COLUMNS} where r.seq = ?1");
     let mut statement = unit.prepare(&sql)?;
     let mut rows = statement.query([seq])?;

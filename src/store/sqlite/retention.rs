@@ -27,7 +27,7 @@ const MOST_TENANTS: usize = 64;
 /// Pages that one slice gives back; each is read, written elsewhere and has its pointers set: some 20 µs.
 const SLICE_PAGES: i64 = 64;
 /// Free pages that the file keeps, for what is written next.
-const KEPT_PAGES: i64 = 64;
+pub(super) const KEPT_PAGES: i64 = 64;
 
 impl super::Sqlite {
     /// Takes out some events from before `before`, from the tenant with this number on.
@@ -66,7 +66,7 @@ impl super::Sqlite {
     /// Gives some free pages back to the disk.
     pub(in crate::store) fn give_back_slice(&self) -> Result<Pending<Slice>, StoreError> {
         self.write(Op::Expire, 64, |unit| {
-            Ok(if give_back(unit)? > KEPT_PAGES {
+            Ok(if give_back(unit, SLICE_PAGES)? > KEPT_PAGES {
                 Slice::More
             } else {
                 Slice::Done
@@ -130,10 +130,10 @@ fn expire(
 const NEXT: &str =
     "select seq, id from event where tenant_no = ?1 and kind = ?2 and ts < ?3 order by ts limit 1";
 
-/// Gives free pages back, and answers how many there still are.
-fn give_back(unit: &mut Unit<'_>) -> Result<i64, StoreError> {
+/// Gives up to `most` free pages back, and answers how many there still are.
+pub(super) fn give_back(unit: &mut Unit<'_>, most: i64) -> Result<i64, StoreError> {
     let free: i64 = pragma(unit.connection, "freelist_count")?;
-    let pages = (free - KEPT_PAGES).min(SLICE_PAGES);
+    let pages = (free - KEPT_PAGES).min(most);
     if pages <= 0 {
         return Ok(free);
     }

@@ -18,7 +18,7 @@ use crate::store::sqlite::turn::beside;
 use crate::store::{OpenError, Options};
 
 /// The way of a file to this version, one step for each schema. The files of a released one are out there, so a step
-/// that was released is never edited: whatever changes is a step of its own. Schemas 1, 3, 4 and 7 were released,
+/// that was released is never edited: whatever changes is a step of its own. Schemas 1, 3, 4, 7 and 8 were released,
 /// and `tests/fixtures` keeps a file of each.
 fn steps() -> Vec<M<'static>> {
     vec![
@@ -40,11 +40,13 @@ fn steps() -> Vec<M<'static>> {
         M::up(include_str!("migrations/0005_passage.sql")),
         M::up(include_str!("migrations/0006_access.sql")),
         M::up(include_str!("migrations/0007_projects.sql")),
+        M::up(include_str!("migrations/0008_pace.sql")),
+        M::up(include_str!("migrations/0009_consolidation.sql")),
     ]
 }
 
 /// How many steps there are.
-const SCHEMA_VERSION: i64 = 7;
+const SCHEMA_VERSION: i64 = 9;
 
 /// The schema of this version.
 pub(super) fn schema_version() -> i64 {
@@ -68,6 +70,11 @@ fn take_steps(
     connection.execute(
         "insert into store (only_row, created_at, terms_version, proved_at) values (1, ?1, ?2, ?1) on conflict do nothing",
         (now.millis(), terms::TERMS_VERSION),
+    )?;
+    // Neither a new file nor one that has just been upgraded has missed a round of consolidation.
+    connection.execute(
+        "insert into consolidation_due (only_row, done_until) values (1, ?1) on conflict do nothing",
+        [now.millis()],
     )?;
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(super) struct Mention<'a> {
 }
 
 /// What changes in the totals.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Delta {
     pub(super) sessions: i64,
     pub(super) handoffs: i64,
@@ -168,11 +168,11 @@ fn begin(unit: &mut Unit<'_>, mention: Mention<'_>) -> Result<i64, StoreError> {
         with_whom,
         Sensitivity::None,
         ONE_SESSION,
-    )?;
+    );
     Ok(session_no)
 }
 
-fn stretch(unit: &Unit<'_>, known: &Known, mention: Mention<'_>) -> Result<i64, StoreError> {
+fn stretch(unit: &mut Unit<'_>, known: &Known, mention: Mention<'_>) -> Result<i64, StoreError> {
     let next = Known {
         session_no: known.session_no,
         project_no: known.project_no.or(mention.project_no),
@@ -191,7 +191,7 @@ fn stretch(unit: &Unit<'_>, known: &Known, mention: Mention<'_>) -> Result<i64, 
             known.with_whom.as_ref(),
             Sensitivity::None,
             ONE_LESS,
-        )?;
+        );
         total(
             unit,
             mention.tenant_no,
@@ -199,7 +199,7 @@ fn stretch(unit: &Unit<'_>, known: &Known, mention: Mention<'_>) -> Result<i64, 
             next.with_whom.as_ref(),
             Sensitivity::None,
             ONE_SESSION,
-        )?;
+        );
     }
     unit.execute(
         "update session set project_no = :project_no, with_whom = :with_whom, started_at = :first, last_seen_at = :last
@@ -226,45 +226,95 @@ pub(super) fn count(
     Ok(())
 }
 
-/// Changes the totals that something of this project, person and sensitivity is part of. A total that comes to nothing
-/// is taken away, since its row holds a name.
+/// Changes the totals that something of this project, person and sensitivity is part of, with the group's other counts.
 pub(super) fn total(
-    unit: &Unit<'_>,
+    unit: &mut Unit<'_>,
     tenant_no: i64,
     project_no: Option<i64>,
     with_whom: Option<&Name>,
     sensitivity: Sensitivity,
     delta: Delta,
-) -> rusqlite::Result<()> {
-    let mut change = unit.prepare(
-        "insert into summary (tenant_no, project_no, with_whom, sensitivity, sessions, handoffs, statements)
-         values (:tenant_no, :project_no, :with_whom, :sensitivity, :sessions, :handoffs, :statements)
-         on conflict do update set sessions = sessions + excluded.sessions, handoffs = handoffs + excluded.handoffs,
-             statements = statements + excluded.statements",
-    )?;
-    let mut tidy = unit.prepare(
-        "delete from summary
-         where tenant_no = :tenant_no and project_no = :project_no and with_whom = :with_whom
-             and sensitivity = :sensitivity and sessions = 0 and handoffs = 0 and statements = 0",
-    )?;
-    let shrinks = delta.sessions < 0 || delta.handoffs < 0;
-    let people = std::iter::once(ALL_PEOPLE).chain(with_whom.map(Name::as_str));
-    for person in people {
-        for project in [ALL_PROJECTS, project_no.unwrap_or(NO_PROJECT)] {
-            change.execute(named_params! {
-                ":tenant_no": tenant_no, ":project_no": project, ":with_whom": person,
-                ":sensitivity": sensitivity.code(), ":sessions": delta.sessions, ":handoffs": delta.handoffs,
-                ":statements": delta.statements,
-            })?;
-            if shrinks {
-                tidy.execute(named_params! {
-                    ":tenant_no": tenant_no, ":project_no": project, ":with_whom": person,
-                    ":sensitivity": sensitivity.code(),
-                })?;
-            }
+) {
+    let part = Part {
+        tenant_no,
+        project_no: project_no.unwrap_or(NO_PROJECT),
+        with_whom: with_whom.map(|name| name.as_str().to_owned()),
+        sensitivity: sensitivity.code(),
+    };
+    unit.effects.totals.add(part, delta);
+}
+
+/// What a change of the totals is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Part {
+    tenant_no: i64,
+    project_no: i64,
+    with_whom: Option<String>,
+    sensitivity: i64,
+}
+
+/// Changes of the totals that were not written yet. The units of a group are of few projects and people, and each change
+/// is four rows.
+#[derive(Debug, Default)]
+pub(super) struct Totals(BTreeMap<Part, Delta>);
+
+impl Totals {
+    fn add(&mut self, part: Part, delta: Delta) {
+        let sum = self.0.entry(part).or_default();
+        sum.sessions += delta.sessions;
+        sum.handoffs += delta.handoffs;
+        sum.statements += delta.statements;
+    }
+
+    /// Adds what another unit changed.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (part, delta) in other.0 {
+            self.add(part, delta);
         }
     }
-    Ok(())
+
+    /// Writes them. A project that a unit of the group made stand for another counts for that one, and a tenant that one
+    /// has taken out gets no rows back. A total that comes to nothing is taken away, since its row holds a name.
+    pub(super) fn flush(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut change = connection.prepare_cached(
+            "insert into summary (tenant_no, project_no, with_whom, sensitivity, sessions, handoffs, statements)
+             select :tenant_no, coalesce((select stands_for from project where project_no = :project_no), :project_no),
+                 :with_whom, :sensitivity, :sessions, :handoffs, :statements
+             from tenant where tenant_no = :tenant_no
+             on conflict do update set sessions = sessions + excluded.sessions, handoffs = handoffs + excluded.handoffs,
+                 statements = statements + excluded.statements",
+        )?;
+        let mut tidy = connection.prepare_cached(
+            "delete from summary
+             where tenant_no = :tenant_no and with_whom = :with_whom and sensitivity = :sensitivity
+                 and project_no = coalesce((select stands_for from project where project_no = :project_no), :project_no)
+                 and sessions = 0 and handoffs = 0 and statements = 0",
+        )?;
+        for (part, delta) in self
+            .0
+            .iter()
+            .filter(|(_, delta)| **delta != Delta::default())
+        {
+            let shrinks = delta.sessions < 0 || delta.handoffs < 0 || delta.statements < 0;
+            let people = std::iter::once(ALL_PEOPLE).chain(part.with_whom.as_deref());
+            for person in people {
+                for project in [ALL_PROJECTS, part.project_no] {
+                    change.execute(named_params! {
+                        ":tenant_no": part.tenant_no, ":project_no": project, ":with_whom": person,
+                        ":sensitivity": part.sensitivity, ":sessions": delta.sessions, ":handoffs": delta.handoffs,
+                        ":statements": delta.statements,
+                    })?;
+                    if shrinks {
+                        tidy.execute(named_params! {
+                            ":tenant_no": part.tenant_no, ":project_no": project, ":with_whom": person,
+                            ":sensitivity": part.sensitivity,
+                        })?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The totals that a reader asks for, up to a sensitivity: of all projects, or of one and of what has none.

@@ -17,6 +17,7 @@ use crate::domain::{Actor, Stat, TenantId, Timestamp, Via};
 use crate::store::StoreError;
 use crate::store::sqlite::audit::Deeds;
 use crate::store::sqlite::key;
+use crate::store::sqlite::session::Totals;
 
 /// The transaction of a group, as one unit sees it.
 pub(super) struct Unit<'a> {
@@ -37,6 +38,8 @@ pub(super) struct Effects {
     pub(super) erased: bool,
     /// What the audit has to tell.
     pub(super) deeds: Deeds,
+    /// What changes in the totals that wake-ups read.
+    pub(super) totals: Totals,
     /// The generation that the keys have come to, if they changed.
     pub(super) keys: Option<i64>,
 }
@@ -55,8 +58,7 @@ const MOST_TERMS_BYTES: usize = 1024 * 1024;
 
 /// How many pages of the index are merged at most after so many octets of terms were added. Four octets of terms are one
 /// of the index, and a page is written anew once for each level it rises, of which a million events make four; with less,
-/// segments would pile up until FTS5 merges sixteen of a level at once. In groups of 4 to 256 events no level ever has more
-/// than the eight segments that are merged (`usermerge`).
+/// segments would pile up. A level has the sixteen that are merged (`usermerge`), and some more while they are.
 fn merged_pages(terms_bytes: usize) -> i64 {
     const LEAST: usize = 8;
     const LEVELS: usize = 5;
@@ -71,6 +73,7 @@ struct TenantDelta {
     passages: i64,
     words: i64,
     erasures: i64,
+    most_sensitive: i64,
 }
 
 impl Effects {
@@ -117,6 +120,12 @@ impl Effects {
         delta.words += words;
     }
 
+    /// Says that a tenant has passages of this sensitivity, by its code.
+    pub(super) fn sensitive(&mut self, tenant_no: i64, sensitivity: i64) {
+        let delta = self.tenants.entry(tenant_no).or_default();
+        delta.most_sensitive = delta.most_sensitive.max(sensitivity);
+    }
+
     /// Indexes a passage under its number.
     pub(super) fn index(&mut self, seq: i64, document: String) {
         self.change_terms(seq, document, false);
@@ -157,11 +166,13 @@ impl Effects {
             sum.passages += delta.passages;
             sum.words += delta.words;
             sum.erasures += delta.erasures;
+            sum.most_sensitive = sum.most_sensitive.max(delta.most_sensitive);
         }
         self.terms.extend(other.terms);
         self.terms_bytes += other.terms_bytes;
         self.erased |= other.erased;
         self.deeds.merge(other.deeds);
+        self.totals.merge(other.totals);
         self.keys = other.keys.or(self.keys);
     }
 
@@ -210,6 +221,7 @@ impl Effects {
     pub(super) fn flush(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         self.flush_terms(connection)?;
         self.deeds.flush(connection)?;
+        self.totals.flush(connection)?;
         let mut of_store = connection.prepare_cached(
             "insert into stat (name, label, value) values (:name, :label, :by)
              on conflict do update set value = value + excluded.value",
@@ -226,13 +238,13 @@ impl Effects {
         )?;
         let mut totals = connection.prepare_cached(
             "update tenant set write_seq = write_seq + :writes, passages = passages + :passages, words = words + :words,
-                 erasures = erasures + :erasures
+                 erasures = erasures + :erasures, most_sensitive = max(most_sensitive, :most_sensitive)
              where tenant_no = :tenant_no",
         )?;
         for (tenant_no, delta) in &self.tenants {
             totals.execute(named_params! {
                 ":tenant_no": tenant_no, ":writes": delta.writes.max(1), ":passages": delta.passages, ":words": delta.words,
-                ":erasures": delta.erasures,
+                ":erasures": delta.erasures, ":most_sensitive": delta.most_sensitive,
             })?;
             for (stat, by) in delta.stats.iter().filter(|(_, by)| **by != 0) {
                 let (name, label) = stat.key();

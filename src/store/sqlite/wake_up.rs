@@ -4,18 +4,20 @@
 
 use rusqlite::Connection;
 
-use crate::domain::decision::{Decision, DecisionFilter};
+use crate::domain::decision::Decision;
 use crate::domain::handoff::Handoff;
 use crate::domain::page::{Direction, Page};
 use crate::domain::principle::Principle;
 use crate::domain::reflection::Reflection;
 use crate::domain::wake_up::{self, Layer, WakeUpFacts, WakeUpQuery};
-use crate::domain::{Caller, DecisionStatus, HandoffId, Timestamp};
+use crate::domain::{Caller, HandoffId, Timestamp};
 use crate::store::measure::Op;
 use crate::store::sqlite::handoff::{self, Selection};
 use crate::store::sqlite::unit::tenant_no;
 use crate::store::sqlite::{decision, identity, note, principle, reflection, session};
 use crate::store::{StoreError, Wait};
+
+mod progressive;
 
 /// Most people and topics that the totals name.
 const MOST_NAMES: usize = 8;
@@ -74,23 +76,17 @@ fn facts(
     )?;
     summary.last_at = recent.first().map(|handoff| handoff.created_at);
     summary.first_at = first_at(connection, caller, tenant_no, &selection)?;
-    summary.topics = most_frequent(
-        recent
-            .iter()
-            .chain(&older)
-            .flat_map(|handoff| handoff.tags.iter()),
-    );
-    let people = most_frequent(
-        recent
-            .iter()
-            .chain(&older)
-            .map(|handoff| handoff.with_whom.as_str().to_owned())
-            .collect::<Vec<_>>()
-            .iter(),
-    );
-    let older = match relevant {
-        None => older,
-        Some(ids) => by_ids(connection, tenant_no, caller, query, ids, &recent)?,
+    let people;
+    (summary.topics, people) = names(&recent, &older);
+    let (older, months) = match relevant {
+        None if query.layers.contains(&Layer::Progressive) => {
+            progressive::by_age(connection, tenant_no, caller, &selection, older)?
+        }
+        None => (older, Vec::new()),
+        Some(ids) => (
+            by_ids(connection, tenant_no, caller, query, ids, &recent)?,
+            Vec::new(),
+        ),
     };
     let identity_count = u32::try_from(wake_up::MAX_IDENTITY).unwrap_or(u32::MAX);
     let identity = identity::identity(connection, caller, tenant_no, identity_count)?;
@@ -112,8 +108,21 @@ fn facts(
         people,
         recent,
         older,
+        months,
         identity,
     })
+}
+
+/// What the newest handoffs are about, and whom they are with.
+fn names(recent: &[Handoff], older: &[Handoff]) -> (Vec<String>, Vec<String>) {
+    let all = || recent.iter().chain(older);
+    let people: Vec<String> = all()
+        .map(|handoff| handoff.with_whom.as_str().to_owned())
+        .collect();
+    (
+        most_frequent(all().flat_map(|handoff| handoff.tags.iter())),
+        most_frequent(people.iter()),
+    )
 }
 
 /// What was concluded, if it is asked for. It is of all projects and people, as the identity thread is.
@@ -141,19 +150,8 @@ fn decisions(
 ) -> Result<Vec<Decision>, StoreError> {
     let mut decisions =
         decision::standing(connection, tenant_no, &caller.tenant, wake_up::MAX_STANDING)?;
-    let filter = DecisionFilter {
-        status: Some(DecisionStatus::Active),
-        ..DecisionFilter::default()
-    };
     let page = Page::first(wake_up::MAX_STANDING, Direction::Descending);
-    let newest = decision::select(
-        connection,
-        tenant_no,
-        &caller.tenant,
-        project_no,
-        &filter,
-        &page,
-    )?;
+    let newest = decision::current(connection, tenant_no, &caller.tenant, project_no, &page)?;
     for (_, decision) in newest.items {
         if decisions
             .iter()

@@ -127,6 +127,11 @@ impl Writer {
         &self.published
     }
 
+    /// The same for units that outlive a call.
+    pub(super) fn shared(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
+    }
+
     /// Lets the thread finish what waits, and ends it.
     pub(super) fn stop(&self) {
         drop(lock(&self.queue).take());

@@ -184,7 +184,9 @@ pub(super) fn read_decision(
         statement,
         refs,
         superseded_by,
+        archived_at,
     } = decision;
+    let last_recalled_at: Option<i64> = row.get(15)?;
     let bytes = statement.searchable().len();
     let row = DecisionRow {
         decision_id,
@@ -200,6 +202,8 @@ pub(super) fn read_decision(
         consequences: statement.consequences,
         refs,
         superseded_by,
+        archived_at,
+        last_recalled_at: last_recalled_at.map(Timestamp::from_millis),
         fingerprint,
     };
     Ok((row, bytes))
@@ -215,6 +219,9 @@ pub(super) fn read_note(row: &Row<'_>, tenant: &TenantId) -> Result<(NoteRow, us
         body,
         created_at,
         updated_at,
+        // Found again by consolidation.
+        duplicates: _,
+        duplicate_of: _,
     } = note;
     let bytes = body.bytes();
     let row = NoteRow {

@@ -9,7 +9,7 @@ use crate::domain::export::{DecisionRow, HandoffRow, NoteRow};
 use crate::domain::handoff::NewHandoff;
 use crate::domain::import::Mode;
 use crate::domain::note::NewNote;
-use crate::domain::{CompressionLevel, DecisionId, DecisionStatus, Origin, Stat};
+use crate::domain::{CompressionLevel, DecisionId, DecisionStatus, Origin, Stat, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::import::{Place, STORED, Verdict, taken};
 use crate::store::sqlite::unit::Unit;
@@ -154,6 +154,14 @@ pub(super) fn one_decision(
             Stat::Decisions(DecisionStatus::Superseded),
             1,
         );
+    }
+    let used = [row.archived_at, row.last_recalled_at];
+    if used.iter().any(Option::is_some) {
+        let [archived, recalled] = used.map(|time| time.map(Timestamp::millis));
+        unit.execute(
+            "update decision set archived_at = ?3, last_recalled_at = ?4 where tenant_no = ?1 and id = ?2",
+            (place.tenant_no, new.id.bytes(), archived, recalled),
+        )?;
     }
     Ok(STORED)
 }

@@ -76,6 +76,11 @@ impl Gate {
             && !session_no.is_some_and(|session| self.forgotten.contains(&session))
     }
 
+    /// Whether the reader may know of every passage of a tenant that has none more sensitive than this.
+    pub(super) fn knows_all(&self, most_sensitive: i64) -> bool {
+        most_sensitive <= self.clearance && self.forgotten.is_empty()
+    }
+
     /// How many rows may be looked at: more where most of them will not pass.
     pub(super) fn budget(&self) -> i64 {
         let narrowed = self.project_no.is_some()

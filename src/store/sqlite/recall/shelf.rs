@@ -42,6 +42,8 @@ pub(super) struct Look<'a> {
     pub(super) connection: &'a Connection,
     pub(super) tenant_no: i64,
     erasures: i64,
+    /// The most sensitive passage that the tenant ever had.
+    pub(super) most_sensitive: i64,
     shelf: &'a Shelf,
 }
 
@@ -52,13 +54,14 @@ impl<'a> Look<'a> {
         tenant_no: i64,
         shelf: &'a Shelf,
     ) -> rusqlite::Result<Self> {
-        let erasures = connection
-            .prepare_cached("select erasures from tenant where tenant_no = ?1")?
-            .query_row([tenant_no], |row| row.get(0))?;
+        let (erasures, most_sensitive) = connection
+            .prepare_cached("select erasures, most_sensitive from tenant where tenant_no = ?1")?
+            .query_row([tenant_no], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(Self {
             connection,
             tenant_no,
             erasures,
+            most_sensitive,
             shelf,
         })
     }

@@ -296,6 +296,8 @@ fn counts(connection: &Connection) -> Result<(), StoreError> {
          update tenant set (passages, words, write_seq, erasures) =
              (select count(*), coalesce(sum(words), 0), tenant.write_seq + 1, tenant.erasures + 1 from chunk c
               where c.tenant_no = tenant.tenant_no);
+         update tenant set most_sensitive = coalesce(
+             (select max(sensitivity) from chunk c where c.tenant_no = tenant.tenant_no), 0);
          insert into stat (name, label, value) select 'events_recorded', label, value from stat where name = 'events'
              on conflict do update set value = max(value, excluded.value);"
     ))?;

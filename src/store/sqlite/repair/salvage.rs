@@ -18,7 +18,7 @@ use crate::store::sqlite::repair::{alone, rebuild};
 use crate::store::{CopyError, Options, Repaired, Role};
 
 /// What is saved, and by which number it is read; tables without numbers are read from their start.
-const TABLES: [(&str, Option<&str>); 17] = [
+const TABLES: [(&str, Option<&str>); 21] = [
     ("tenant", Some("tenant_no")),
     ("project", Some("project_no")),
     ("session", Some("session_no")),
@@ -30,6 +30,10 @@ const TABLES: [(&str, Option<&str>); 17] = [
     ("reflection", Some("seq")),
     ("principle", Some("seq")),
     ("job", Some("job_no")),
+    ("consolidation_job", Some("job_no")),
+    ("consolidation_change", None),
+    ("consolidation_total", Some("job_type")),
+    ("consolidation_due", None),
     ("api_key", Some("key_no")),
     ("audit_who", Some("who_no")),
     ("audit", Some("seq")),
@@ -64,7 +68,9 @@ pub(in crate::store) fn salvage(
     let to = &opened.connection;
     let failed = |error: rusqlite::Error| CopyError::of("cannot write", target, error);
     let (mut done, mut lost) = (Vec::new(), Vec::new());
-    to.execute_batch("begin immediate").map_err(failed)?;
+    // A new file begins with rows of nothing there.
+    to.execute_batch("begin immediate; delete from consolidation_total")
+        .map_err(failed)?;
     for (table, key) in TABLES {
         let saved = save(&from, to, table, key).map_err(failed)?;
         if saved.rows > 0 {
@@ -109,7 +115,8 @@ const ADOPT: &str = "
     update session set project_no = null where project_no not in (select project_no from project);
     update event set artifact_seq = null where artifact_seq not in (select seq from artifact);
     delete from artifact where event_seq not in (select seq from event);
-    delete from tenant_stat where tenant_no not in (select tenant_no from tenant);";
+    delete from tenant_stat where tenant_no not in (select tenant_no from tenant);
+    insert or ignore into consolidation_total (job_type) values (0), (1), (2), (3), (4), (5);";
 
 /// The damaged file's log is read too, if there is one.
 #[expect(clippy::disallowed_methods, reason = "read-only, and once")]

@@ -21,17 +21,14 @@ use crate::metrics::{RouteLabel, UNMATCHED};
 const OTHER_METHOD: &str = "OTHER";
 /// The value that stands for all other statuses.
 const OTHER_STATUS: &str = "other";
-/// The methods that a route nobody registered is counted under.
+/// The methods that a route nobody registered is counted under: those of some route, and what a browser asks first.
 const METHODS: &[&str] = &[
     "GET",
     "HEAD",
     "POST",
-    "PUT",
-    "DELETE",
-    "CONNECT",
-    "OPTIONS",
-    "TRACE",
     "PATCH",
+    "DELETE",
+    "OPTIONS",
     OTHER_METHOD,
 ];
 /// The failures that any request of a route can meet. A wrong method and a head that is too large match no route.
@@ -374,7 +371,7 @@ fn statuses(method: &str) -> impl Iterator<Item = &'static u16> {
     let (successes, changes, has_body): (&[u16], _, _) = match method {
         "DELETE" => (&[202, 204], true, false),
         "POST" => (&[200, 201, 202, 207], true, true),
-        "PATCH" | "PUT" => (&[200], true, true),
+        "PATCH" => (&[200], true, true),
         _ => (&[200], false, false),
     };
     let failures = [

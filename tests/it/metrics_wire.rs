@@ -204,7 +204,9 @@ fn what_has_no_series_is_folded_and_counted() {
 
 #[test]
 fn neither_paths_nor_tenants_nor_sessions_make_series_and_a_scrape_stays_small() {
-    let app = TestApp::start();
+    // With all that has series of its own.
+    let app =
+        TestApp::start_with(|config| config.consolidation.schedule = "02:00".parse().unwrap());
     let before = app.scrape().series.len();
     let mut dice = Dice(4_711);
     for _ in 0..10_000 {
@@ -268,7 +270,8 @@ fn neither_paths_nor_tenants_nor_sessions_make_series_and_a_scrape_stays_small()
     assert_eq!(count, before);
     assert!(count < 3_000, "{count}");
     assert!(text.len() < 300 * 1024, "{}", text.len());
-    assert!(most < 350 * 1024, "{most}");
+    // An id is of its caller's length: what a scrape could come to if each bucket had one of the longest.
+    assert!(most < 384 * 1024, "{most}");
     let says = app.metric("agent_memory_metrics_series");
     assert_eq!(says, before as f64);
 }

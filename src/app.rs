@@ -30,7 +30,7 @@ use crate::clock::Clock;
 use crate::config::{Config, spool_places};
 use crate::exec::Exec;
 use crate::http::{self, Bounds, Door, Gate, Hosts, Origins, Rate, Room, State, Tls, Wire};
-use crate::jobs::{BackupJob, Jobs, RetentionJob};
+use crate::jobs::{self, Jobs};
 use crate::metrics::{Asked, Metrics, count_panics};
 use crate::service::{Consolidation, Limits, Services};
 use crate::store::sqlite::engine_version;
@@ -135,12 +135,9 @@ pub fn run(
             metrics,
         ),
     };
-    let mut jobs = Jobs::start(services.clone(), config.access.audit_days)
-        .context("the job thread could not be started")?;
-    let (mut copies, mut retention) = start_upkeep(&services, config)?;
+    let mut jobs =
+        Jobs::start(&services, &planned(config)).context("the job threads could not be started")?;
     let outcome = actix_web::rt::System::new().block_on(listen(config, state, doors, ready, stop));
-    copies.stop();
-    retention.stop();
     jobs.stop();
     services.close();
     outcome
@@ -167,15 +164,15 @@ fn needs_key(config: &Config) -> anyhow::Error {
     )
 }
 
-/// Starts what is done to the file by the clock.
-fn start_upkeep(services: &Services, config: &Config) -> anyhow::Result<(BackupJob, RetentionJob)> {
+/// What is done by the clock.
+fn planned(config: &Config) -> jobs::Plan {
     let stem = config.store.path.file_stem();
-    let stem = stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let copies = BackupJob::start(services.clone(), config.upkeep.backup.clone(), stem)
-        .context("the thread that makes copies could not be started")?;
-    let retention = RetentionJob::start(services.clone(), config.upkeep.retain_events_ms)
-        .context("the thread that takes out what is too old could not be started")?;
-    Ok((copies, retention))
+    jobs::Plan {
+        audit_days: config.access.audit_days,
+        backup: config.upkeep.backup.clone(),
+        stem: stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
+        retain_events_ms: config.upkeep.retain_events_ms,
+    }
 }
 
 /// What metrics are told of what was asked for.

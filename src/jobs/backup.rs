@@ -2,67 +2,20 @@
 //!
 //! **Invariant:** what goes wrong here is logged and counted, and harms nobody's request.
 
-use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::jobs::LOOK_EVERY;
 use crate::service::{BackupPlan, Services};
 use crate::store::CopyError;
 
-/// How often it looks whether to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often it looks whether a copy is due. The shortest schedule is a minute.
 const DUE_EVERY: Duration = Duration::from_secs(1);
 /// Pause before another try after a failure: most last, and each try reads the whole file.
 const AFTER_FAILURE: Duration = Duration::from_secs(15 * 60);
 
-/// The thread that makes copies.
-#[derive(Debug)]
-pub struct BackupJob {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl BackupJob {
-    /// Starts the thread, if anything is planned; `stem` is the name of the memory's file without its extension.
-    ///
-    /// # Errors
-    /// The system gives no thread.
-    pub fn start(services: Services, plan: BackupPlan, stem: String) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let is_on = plan.schedule.is_on();
-        let thread = is_on.then(|| {
-            thread::Builder::new()
-                .name("backup".into())
-                .spawn(move || run(&services, &plan, &stem, &stopped))
-        });
-        Ok(Self {
-            stop,
-            thread: thread.transpose()?,
-        })
-    }
-
-    /// Stops; a copy that is being made is thrown away.
-    pub fn stop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that makes copies panicked");
-        }
-    }
-}
-
-impl Drop for BackupJob {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn run(services: &Services, plan: &BackupPlan, stem: &str, stop: &AtomicBool) {
+pub(super) fn run(services: &Services, plan: &BackupPlan, stem: &str, stop: &AtomicBool) {
     let mut next = Instant::now() + DUE_EVERY;
     while !stop.load(Ordering::Acquire) {
         thread::sleep(LOOK_EVERY);

@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::jobs::LOOK_EVERY;
 use crate::service::Services;
 
-/// How often it looks whether something was asked for or is due.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often it is written which decisions searches gave out. From the contract.
 const WRITE_EVERY: Duration = Duration::from_secs(30);
 /// Pause before another try after a failure.

@@ -1,9 +1,11 @@
-//! What goes on after an answer, on a thread of its own.
+//! What goes on after an answer, and by the clock, on threads of its own.
 //!
-//! Forgetting in slices: each slice is one write among others, so requests get their turn in between. And once a minute
-//! what is known of who was there: when keys were used, what was refused, and what of the audit is too old.
-//!
-//! Consolidation has a thread of its own ([`consolidation`]), since a round may take minutes.
+//! | thread | does |
+//! |---|---|
+//! | `jobs` ([`tidy`]) | forgets in slices, writes down who was there |
+//! | `consolidation` ([`consolidation`]) | rounds of consolidation, which may take minutes |
+//! | `backup` ([`backup`]) | copies, each of which takes as long as the file is large; only where they are asked for |
+//! | `retention` ([`retention`]) | takes out events that are too old; only where that is asked for |
 //!
 //! **Invariant:** a job may be cut off anywhere and goes on at the next start.
 
@@ -11,26 +13,30 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::service::{Error, Services};
-use crate::store::Slice;
+use crate::service::{BackupPlan, Services};
 
 mod backup;
 mod consolidation;
 mod retention;
+mod tidy;
 
-pub use backup::BackupJob;
-pub use retention::RetentionJob;
-
-/// How often an idle job thread looks whether it should stop.
+/// How often an idle job thread looks whether it should stop, and whether there is work.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How often it is written who was there.
-const WRITE_EVERY: Duration = Duration::from_secs(60);
-/// How often old rows of the audit are looked for.
-const TRIM_EVERY: Duration = Duration::from_secs(3_600);
-/// Pause before another try after a failure.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// What is done by the clock.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// For how many days the audit is kept; for ever if absent.
+    pub audit_days: Option<u32>,
+    /// When copies are made, and where.
+    pub backup: BackupPlan,
+    /// The name of the memory's file without its extension, which those of copies begin with.
+    pub stem: String,
+    /// For how many milliseconds events are kept; for ever if absent.
+    pub retain_events_ms: Option<i64>,
+}
 
 /// The job threads.
 #[derive(Debug)]
@@ -40,33 +46,54 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Starts the threads; the audit is kept for so many days.
+    /// Starts the threads that the plan needs.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(services: Services, audit_days: Option<u32>) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, others) = (Arc::clone(&stop), services.clone());
-        let threads = vec![
-            thread::Builder::new()
-                .name("consolidation".into())
-                .spawn(move || consolidation::run(&others, &stopped))?,
-            {
-                let stopped = Arc::clone(&stop);
-                thread::Builder::new()
-                    .name("jobs".into())
-                    .spawn(move || run(&services, audit_days, &stopped))?
-            },
-        ];
-        Ok(Self { stop, threads })
+    pub fn start(services: &Services, plan: &Plan) -> io::Result<Self> {
+        let mut jobs = Self {
+            stop: Arc::new(AtomicBool::new(false)),
+            threads: Vec::new(),
+        };
+        let audit_days = plan.audit_days;
+        jobs.spawn("jobs", services, move |services, stop| {
+            tidy::run(services, audit_days, stop);
+        })?;
+        jobs.spawn("consolidation", services, consolidation::run)?;
+        if plan.backup.schedule.is_on() {
+            let (backup, stem) = (plan.backup.clone(), plan.stem.clone());
+            jobs.spawn("backup", services, move |services, stop| {
+                backup::run(services, &backup, &stem, stop);
+            })?;
+        }
+        if let Some(age_ms) = plan.retain_events_ms {
+            jobs.spawn("retention", services, move |services, stop| {
+                retention::run(services, age_ms, stop);
+            })?;
+        }
+        Ok(jobs)
     }
 
-    /// Stops after the slice at hand.
+    fn spawn(
+        &mut self,
+        name: &str,
+        services: &Services,
+        run: impl FnOnce(&Services, &AtomicBool) + Send + 'static,
+    ) -> io::Result<()> {
+        let (services, stop) = (services.clone(), Arc::clone(&self.stop));
+        let thread = thread::Builder::new().name(name.to_owned());
+        self.threads
+            .push(thread.spawn(move || run(&services, &stop))?);
+        Ok(())
+    }
+
+    /// Stops: each after the slice at hand, and a copy that is being made is thrown away.
     pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Release);
         for thread in self.threads.drain(..) {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {
-                tracing::error!("a job thread panicked");
+                tracing::error!(name, "a job thread panicked");
             }
         }
     }
@@ -75,69 +102,5 @@ impl Jobs {
 impl Drop for Jobs {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-fn run(services: &Services, audit_days: Option<u32>, stop: &AtomicBool) {
-    forget(services, audit_days, stop);
-    // What has come since the last minute.
-    write_access(services);
-}
-
-fn write_access(services: &Services) {
-    if let Err(error) = services.write_access() {
-        tracing::warn!(%error, "who was there could not be written down");
-    }
-}
-
-/// Lets go of what is too old in the audit.
-fn trim(services: &Services, days: u32, stop: &AtomicBool) {
-    while !stop.load(Ordering::Acquire) {
-        match services.trim_audit(days) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => {
-                tracing::warn!(%error, "the audit could not be trimmed");
-                return;
-            }
-        }
-    }
-}
-
-fn forget(services: &Services, audit_days: Option<u32>, stop: &AtomicBool) {
-    let (mut minute, mut hour) = (Instant::now(), Instant::now());
-    while !stop.load(Ordering::Acquire) {
-        if minute.elapsed() >= WRITE_EVERY {
-            minute = Instant::now();
-            write_access(services);
-        }
-        if let Some(days) = audit_days
-            && hour.elapsed() >= TRIM_EVERY
-        {
-            hour = Instant::now();
-            trim(services, days, stop);
-        }
-        if !services.bell().wait(LOOK_EVERY) {
-            continue;
-        }
-        loop {
-            if stop.load(Ordering::Acquire) {
-                return;
-            }
-            match services.forget_slice() {
-                Ok(Slice::More) => {}
-                Ok(Slice::Done) => break,
-                Err(Error::Overloaded) => thread::sleep(LOOK_EVERY),
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "forgetting could not go on"
-                    );
-                    thread::sleep(AFTER_FAILURE);
-                    services.bell().ring();
-                    break;
-                }
-            }
-        }
     }
 }

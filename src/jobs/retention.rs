@@ -2,17 +2,14 @@
 //!
 //! **Invariant:** each slice is one write among others, and a run that was cut off is gone on with by the next.
 
-use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::jobs::LOOK_EVERY;
 use crate::service::{Error, Services};
 use crate::store::Slice;
 
-/// How often it looks whether to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// From one run to the next.
 const RUN_EVERY: Duration = Duration::from_secs(3_600);
 /// After the start, so that a server is up before it cleans up.
@@ -20,50 +17,7 @@ const FIRST_RUN: Duration = Duration::from_secs(1);
 /// Between two slices: the writer is others' for most of the time.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The thread that takes out what is too old.
-#[derive(Debug)]
-pub struct RetentionJob {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl RetentionJob {
-    /// Starts the thread, if events are kept for so many milliseconds and not for ever.
-    ///
-    /// # Errors
-    /// The system gives no thread.
-    pub fn start(services: Services, age_ms: Option<i64>) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = age_ms.map(|age_ms| {
-            thread::Builder::new()
-                .name("retention".into())
-                .spawn(move || run(&services, age_ms, &stopped))
-        });
-        Ok(Self {
-            stop,
-            thread: thread.transpose()?,
-        })
-    }
-
-    /// Stops after the slice at hand.
-    pub fn stop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that takes out what is too old panicked");
-        }
-    }
-}
-
-impl Drop for RetentionJob {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn run(services: &Services, age_ms: i64, stop: &AtomicBool) {
+pub(super) fn run(services: &Services, age_ms: i64, stop: &AtomicBool) {
     let mut next = Instant::now() + FIRST_RUN;
     while !stop.load(Ordering::Acquire) {
         thread::sleep(LOOK_EVERY);

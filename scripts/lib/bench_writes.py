@@ -51,13 +51,22 @@ def batch(bench):
 
 
 def handoff(bench):
-    grown(bench)
+    """As many events and at rest as wake-ups are read from: what was written flat out before is still being merged."""
+    grown(bench, "handoffs").rest()
     bench.rate("handoff-rate", bench.loads("handoff", "/api/v1/handoff", CONNECTIONS, "handoff", bench.texts))
 
 
-def grown(bench):
+def handoff_behind(bench):
+    """Straight after batches flat out, whose part of the index is still being merged."""
+    grown(bench)
+    bench.counted("/api/v1/events/batch", CONNECTIONS, "batch", BATCH_EVENTS)
+    note = f"{bench.on('writes').events_counted():,} events"
+    bench.rate("handoff-behind-rate", bench.loads("handoff-behind", "/api/v1/handoff", CONNECTIONS, "handoff", bench.texts), note=note)
+
+
+def grown(bench, name="writes"):
     """A file of its own, so that what is read is not changed by what is written here."""
-    store = bench.on("writes")
+    store = bench.on(name)
     store.grow(SMALL)
     return store
 
@@ -75,6 +84,7 @@ MEASURES = [
     Measure("events-16", events_16, "POST /api/v1/events, 16 connections"),
     Measure("events-64", events_64, "POST /api/v1/events, 64 connections"),
     Measure("batch", batch, "POST /api/v1/events/batch of 100 events; the rate is in requests"),
-    Measure("handoff", handoff, "POST /api/v1/handoff, six fields of 25 words"),
+    Measure("handoff-behind", handoff_behind, "POST /api/v1/handoff, six fields of 25 words, straight after events flat out"),
+    Measure("handoff", handoff, "the same beside 10,000 events, at rest before"),
     Measure("sync", sync, "one fdatasync and one fsync of an append as large as a commit's"),
 ]

@@ -68,7 +68,8 @@ enum Version {
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its schema is used")]
 enum Id {
-    Number(i64),
+    /// Any number, as in JSON-RPC; it comes back digit by digit.
+    Number(serde_json::Number),
     Text(String),
 }
 

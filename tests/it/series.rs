@@ -70,13 +70,22 @@ fn each_read_keeps_a_connection_once() {
         )
         .0
     };
-    let before = app.scrape();
-    for _ in 0..10 {
-        app.get("/api/v1/events").ok();
+    // Now and then a job thread looks as well, so the fewest of some rounds are what the requests alone did.
+    let mut fewest = (f64::MAX, f64::MAX);
+    let mut after = app.scrape();
+    for _ in 0..4 {
+        let before = after;
+        for _ in 0..10 {
+            app.get("/api/v1/events").ok();
+        }
+        after = app.scrape();
+        let (helds, waits) = (
+            held(&after) - held(&before),
+            waited(&after) - waited(&before),
+        );
+        fewest = (fewest.0.min(helds), fewest.1.min(waits));
     }
-    let after = app.scrape();
-    assert_eq!(held(&after) - held(&before), 10.0);
-    assert_eq!(waited(&after) - waited(&before), 10.0);
+    assert_eq!(fewest, (10.0, 10.0));
     assert_eq!(
         after.value("agent_memory_sqlite_oldest_reader_seconds"),
         0.0

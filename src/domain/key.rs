@@ -72,7 +72,7 @@ pub struct KeyDraft {
     pub name: String,
     /// What it allows.
     pub scope: Scope,
-    /// When it ends by itself; never, if absent.
+    /// When it ends by itself, within ten years from now; never, if absent.
     pub expires_at: Option<Timestamp>,
 }
 

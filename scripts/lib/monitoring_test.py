@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ def main():
     parser.add_argument("--faults", action="store_true", help="also faults that only the build with faults can have (AGENT_MEMORY_FAULT_BIN)")
     parser.add_argument("--panels", action="store_true", help="take pictures of the dashboard instead; needs node, npm and chromium")
     asked = parser.parse_args()
+    # Who ends this ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     started = time.monotonic()
 
     def say(text):

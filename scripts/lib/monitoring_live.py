@@ -234,18 +234,33 @@ class Live:
     def injected(self):
         """What only a fault moves, in the build that can be asked for faults, on the same file and port."""
         self.server.stop()
-        server = faults.FaultyServer(self.faulty, self.server.db, FLAGS)
+        server = faults.FaultyServer(self.faulty, self.server.db, (*FLAGS, "--redact", "off"))
         server.fixed_port = self.server.port
         with server:
+            began = time.time()
+            # What it looked at last grows old while the other faults happen.
+            server.ask("sampler off")
             # A counter has to be seen before it can be seen to rise.
             time.sleep(5)
-            for line, name, path in [("writes ioerr 3", "AgentMemorySqliteFault", "/critical"), ("panic 2", "AgentMemoryPanics", "/webhook")]:
-                began = time.time()
-                server.ask(line)
-                self.check(f"{name} reaches the webhook after {line!r}", lambda: self.arrives(name, "firing", began, path))
-                self.check("and is resolved", lambda: self.arrives(name, "resolved", began))
+            self.injected_counters(server)
+            names = ("AgentMemoryRedactionOff", "AgentMemorySamplerStale")
+            for name in names:
+                self.check(f"{name} reaches the webhook", lambda name=name: self.arrives(name, "firing", began, "/webhook"))
+            until = self.settled()
+            self.recording.fault(began, until, names)
+            server.ask("sampler on")
+            self.check("AgentMemorySamplerStale is resolved", lambda: self.arrives("AgentMemorySamplerStale", "resolved", until))
             server.stop()
         self.server.start()
+        self.check("AgentMemoryRedactionOff is resolved with a server that takes secrets out", lambda: self.arrives("AgentMemoryRedactionOff", "resolved", until))
+
+    def injected_counters(self, server):
+        for line, name, path in [("writes ioerr 3", "AgentMemorySqliteFault", "/critical"), ("panic 2", "AgentMemoryPanics", "/webhook")]:
+            began = time.time()
+            server.ask(line)
+            self.check(f"{name} reaches the webhook after {line!r}", lambda: self.arrives(name, "firing", began, path))
+            self.recording.fault(began, self.settled(), (name,))
+            self.check("and is resolved", lambda: self.arrives(name, "resolved", began))
 
     @staticmethod
     def settled():

@@ -17,6 +17,8 @@ from monitoring_traffic import Traffic, batch_of, crowd
 from monitoring_witness import Witness
 from server import Failure, Server, free_port, read_metrics
 
+# Asked by one client alone, once a round.
+COUNTED = "/api/v1/context"
 # What the guide promises its quick start shows something after.
 TRAFFIC_S = 30
 EVENTS_BEFORE = 20_000
@@ -76,6 +78,7 @@ class Live:
             self.too_many_readers()
             self.killed()
             self.check("counts of what is remembered did not fall with the kill, as those of the process did", self.never_fell)
+            self.check("what Prometheus counts over the kill is what the client counted", lambda: self.counted_over_the_kill(traffic.took))
             self.file_gone()
             if self.faulty:
                 self.injected()
@@ -83,6 +86,23 @@ class Live:
         self.lint("after the faults")
         self.check("the recorded series make the shipped rules fire in the faults alone", self.replay)
         self.check("scripts/import-dashboard posts it with the proof it was given", self.import_dashboard)
+
+    def quiet(self, minutes):
+        """Normal load at the shipped pace, for so long, and nobody is called."""
+        with self.server, Prometheus(self.folder / "quiet", self.server.port, free_port()) as self.hasty:
+            self.fill()
+            traffic = Traffic(self.server.port)
+            with traffic, Witness(self.folder, 1, traffic.took) as self.witness:
+                began = time.time()
+                self.say(f"{minutes:g} minutes of traffic")
+                time.sleep(minutes * 60)
+                self.check("no alert fires but the watchdog", lambda: self.silence(began))
+                self.check("the watchdog fires, so rules are evaluated", self.evaluated)
+                print(f"    {len(traffic.took)} requests", flush=True)
+        return self.faults
+
+    def evaluated(self):
+        return [] if self.hasty.query('ALERTS{alertname="AgentMemoryWatchdog",alertstate="firing"}') else ["it does not"]
 
     # Each stage below gives a list of faults, or adds to it.
 
@@ -195,7 +215,7 @@ class Live:
         print(f"    the crowd: {report[0]}", flush=True)
 
     def killed(self):
-        began = time.time()
+        began = self.killed_at = time.time()
         self.server.process.kill()
         self.server.process.wait()
         self.check("AgentMemoryDown reaches the webhook after kill -9", lambda: self.arrives("AgentMemoryDown", "firing", began, "/critical"))
@@ -213,6 +233,20 @@ class Live:
         if not fell or not begun_anew or not begun_anew[0][1]:
             faults.append("no counter fell, so nothing is known of those that should not")
         return faults
+
+    def counted_over_the_kill(self, took):
+        """A counter of the process begins at 0 with the next, and `increase` knows it. It knows nothing of what was answered
+        after the last scrape before the kill, and it looks at the ends of the range as often as it scrapes."""
+        now = time.time() - 1
+        span = round(now - self.killed_at) + 20
+        of_route = [at for at, route, _ in list(took) if route == COUNTED]
+        within = lambda start, end: sum(start <= at <= end for at in of_route)
+        truth = within(now - span, now)
+        scrape_s = max(1.0, self.hasty.query(f'max_over_time(scrape_duration_seconds{{job="agent-memory"}}[{span}s])', now)[0][1] + 1)
+        unsure = within(self.killed_at - scrape_s, self.killed_at + 1) + within(now - span - scrape_s, now - span + scrape_s) + within(now - scrape_s, now) + 1
+        told = self.hasty.query(f'sum(increase(agent_memory_http_requests_total{{path="{COUNTED}",method="POST"}}[{span}s]))', now)
+        print(f"    Prometheus {told[0][1]:.1f}, the client {truth}, which may differ by {unsure}")
+        return [] if truth > 2 * unsure and abs(told[0][1] - truth) <= unsure else [f"increase over a restart is {told}, and {truth} were answered"]
 
     def file_gone(self):
         """The file is moved away: the process lives and answers, and every write is refused."""

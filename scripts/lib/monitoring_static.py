@@ -13,7 +13,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 import monitoring_source as source
-from monitoring_promql import TARGET, Catalog, Reading, split_labels
+from monitoring_promql import TARGET, Catalog, Reading, family_of, split_labels
 
 # A tool that takes longer than this hangs, even where others have the processor.
 TOOL_LIMIT_S = 600
@@ -177,7 +177,9 @@ def guide_alert_names():
 def links(catalog):
     """Every alert leads to a section of the guide and to a panel of series that it is made of; every panel's runbook exists."""
     faults, recorded = [], source.recorded()
-    behind = lambda expressions: transitive(set().union(*(Reading(catalog, one).names for one in expressions)), recorded, catalog)
+    # A histogram's sum and its buckets are of one thing.
+    behind = lambda expressions: {
+        family_of(name) for one in expressions for name in transitive(Reading(catalog, one).names, recorded, catalog)}
     shown = {panel["id"]: behind(source.resolved(target["expr"]) for target in panel["targets"]) for panel in source.panels()}
     headings = {re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
                 for line in source.GUIDE.read_text().splitlines() if line.startswith("#")}
@@ -189,12 +191,8 @@ def links(catalog):
         panel = re.fullmatch(r"/d/agent-memory/agent-memory\?viewPanel=(\d+)", said.get("dashboard", ""))
         if not panel or int(panel[1]) not in panels:
             faults.append(f"{name} links to no panel")
-        else:
-            asked = behind([rule["expr"]])
-            # A histogram's sum and its buckets are of one thing.
-            family = lambda names: {re.sub(r"_(bucket|sum|count)$", "", one) for one in names}
-            if asked and not family(asked) & family(shown[int(panel[1])]):
-                faults.append(f"{name} links to panel {panel[1]}, which shows nothing that it is made of")
+        elif (asked := behind([rule["expr"]])) and not asked & shown[int(panel[1])]:
+            faults.append(f"{name} links to panel {panel[1]}, which shows nothing that it is made of")
         if rule["labels"].get("severity") not in ("critical", "warning", "info", "none"):
             faults.append(f"{name} has no severity that is routed")
         if not {"summary", "description"} <= set(said):
@@ -208,9 +206,9 @@ def links(catalog):
 
 
 def alert_count():
-    said = re.findall(r"(\d+) alerts with a runbook each", (source.ROOT / "README.md").read_text())
+    said = [number for name in ("README.md", "CHANGELOG.md") for number in re.findall(r"(\d+) alerts with", (source.ROOT / name).read_text())]
     count = len(source.alerts())
-    return [] if said == [str(count)] else [f"README says {said} of {count} alerts"]
+    return [] if said == [str(count)] * 2 else [f"README and CHANGELOG say {said} of {count} alerts"]
 
 
 def dashboard_file():
@@ -488,7 +486,7 @@ def checks(catalog):
     yield "the names in the guide are the names of the server", lambda: metric_names(catalog)
     yield "the five names of the original guide", guide_alert_names
     yield "alerts lead to panels and runbooks", lambda: links(catalog)
-    yield "README says how many alerts there are", alert_count
+    yield "README and CHANGELOG say how many alerts there are", alert_count
     yield "the dashboard's file", dashboard_file
     yield "the dashboard, to the types of Grafana's foundation SDK", dashboard_shape
     yield "the panel of firing alerts counts those of a whole job too", alerts_panel

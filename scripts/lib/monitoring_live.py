@@ -238,7 +238,8 @@ class Live:
         """A counter of the process begins at 0 with the next, and `increase` knows it. It knows nothing of what was answered
         after the last scrape before the kill, and it looks at the ends of the range as often as it scrapes."""
         now = time.time() - 1
-        span = round(now - self.killed_at) + 20
+        # A minute before the kill there was traffic already; the more of it, the less the ends matter.
+        span = round(now - self.killed_at) + 60
         of_route = [at for at, route, _ in list(took) if route == COUNTED]
         within = lambda start, end: sum(start <= at <= end for at in of_route)
         truth = within(now - span, now)

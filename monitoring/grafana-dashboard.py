@@ -96,6 +96,7 @@ def panel(number, kind, title, description, unit, targets, *, width=8, height=8,
 
 LOG, MOVED = sel('state="log"'), sel('state="checkpointed"')
 ALL_LEVELS, EACH_LEVEL = sel('compression_level="all"'), sel('compression_level!="all"')
+FAILED, DATABASE = sel('outcome="failed"'), sel('file="db"')
 TEXT, TROUBLE = sel('type="text"'), sel('level=~"error|warn"')
 UP = [{"type": "value", "options": {"0": {"text": "DOWN", "color": RED, "index": 0}, "1": {"text": "UP", "color": GREEN, "index": 1}}}]
 ON = [{"type": "value", "options": {"0": {"text": "OFF", "color": RED, "index": 0}, "1": {"text": "ON", "color": GREEN, "index": 1}}}]
@@ -266,6 +267,64 @@ def business():
     ]
 
 
+def consolidation():
+    runs, since = "agent_memory_consolidation_runs_total", "agent_memory_consolidation_last"
+    waited = f"time() - (agent_memory_consolidation_next_run_timestamp_seconds{sel()} > 0)"
+    took = "agent_memory_consolidation_duration_seconds"
+    return [
+        panel(90, "timeseries", "Rounds overdue", "How long ago a round was due that has not ended; 0 while the next is still to come.", "s",
+              [target(f"clamp_min(max by (instance) ({waited}), 0)")], min=0, steps=[(3600, YELLOW), (21600, RED)], runbook="AgentMemoryConsolidationStale"),
+        panel(91, "timeseries", "Jobs that failed", "Within fifty hours, by type of job. One may have been cut off by a restart.", "short",
+              [target(f"sum by (job_type) (increase({runs}{FAILED}[50h]))", "{{job_type}}")],
+              min=0, decimals=0, steps=[(1, YELLOW), (2, RED)], runbook="AgentMemoryConsolidationFailing"),
+        panel(92, "bargauge", "Since a job last ended", "By type of job, however it ended. A type that never ran is not here.", "s",
+              [target(f"min by (job_type) (time() - ({since}_run_timestamp_seconds{sel()} > 0))", "{{job_type}}")],
+              min=0, steps=[(108000, YELLOW), (259200, RED)], noValue="never", runbook="AgentMemoryConsolidationNeverRan"),
+        panel(93, "timeseries", "Jobs by outcome", "Jobs that ended within a day: completed, failed, or skipped because there was nothing to do; and those at work now.", "short",
+              [target(f"sum by (outcome) (increase({runs}{sel()}[1d]))", "{{outcome}}"),
+               target(f"sum(agent_memory_consolidation_in_progress{sel()})", "at work")], min=0, steps=[(1000, YELLOW)]),
+        panel(94, "timeseries", "Tokens saved", "Tokens that wake-ups take less for what was made shorter within a day, by type of job.", "short",
+              [target(f"sum by (job_type) (increase(agent_memory_consolidation_tokens_saved_total{sel()}[1d]))", "{{job_type}}")], min=0, steps=[(10000000, YELLOW)]),
+        panel(95, "timeseries", "Made cheaper to load", "Handoffs, decisions, notes, principles and reflections that are shown otherwise than a day ago, by type of job.", "short",
+              [target(f"sum by (job_type) (increase(agent_memory_consolidation_items_total{sel()}[1d]))", "{{job_type}}")], min=0, steps=[(1000000, YELLOW)]),
+        panel(96, "bargauge", "Mean time of a job", "By type, since the start of the process.", "s",
+              [target(f"sum by (job_type) ({took}_sum{sel()}) / (sum by (job_type) ({took}_count{sel()}) > 0)", "{{job_type}}")],
+              min=0, steps=[(60, YELLOW), (3600, RED)], noValue="none yet"),
+    ]
+
+
+def copies():
+    age = f"(time() - (agent_memory_backup_last_success_timestamp_seconds{sel()} > 0))"
+    return [
+        panel(40, "stat", "Last copy", "How long ago the memory was last copied, by hand or by the clock.", "s",
+              [target(age)], width=4, steps=[(90000, YELLOW), (180000, RED)], graph="none", noValue="never"),
+        panel(41, "timeseries", "Age of the last copy, of what --backup asks", "1 is as old as the time between two may be. Nothing while no copies are made by the clock; 10 is ten times, or never.", "percentunit",
+              [target(f"clamp_max((time() - agent_memory_backup_last_success_timestamp_seconds{sel()}) / (agent_memory_backup_interval_seconds{sel()} > 0), 10)")],
+              width=10, min=0, soft=1, steps=[(1, YELLOW), (1.25, RED)], runbook="AgentMemoryBackupStale"),
+        panel(42, "timeseries", "Copies that failed", "Within a day.", "short",
+              [target(f"sum by (instance) (increase(agent_memory_backups_total{FAILED}[1d]))")], width=10, min=0, decimals=0, steps=[(1, RED)], runbook="AgentMemoryBackupStale"),
+        panel(43, "timeseries", "Time a copy takes", "Of the last one, its check among it.", "s",
+              [target(f"agent_memory_backup_last_duration_seconds{sel()}")], width=12, min=0, steps=[(600, YELLOW), (3600, RED)]),
+        panel(44, "timeseries", "Size of a copy", "Octets of the last one, beside the file that it is of.", "bytes",
+              [target(f"agent_memory_backup_last_size_bytes{sel()}", "copy {{instance}}"),
+               target(f"agent_memory_sqlite_file_bytes{DATABASE}", "file {{instance}}")], width=12, min=0, steps=[(68719476736, YELLOW)]),
+    ]
+
+
+def retention():
+    kept = f"agent_memory_retention_age_seconds{sel()}"
+    return [
+        panel(45, "stat", "Events are kept", "What --retain-events says.", "s",
+              [target(kept)], width=4, base=BLUE, steps=[(3153600000, YELLOW)], graph="none",
+              mappings=[{"type": "value", "options": {"0": {"text": "for ever", "color": BLUE, "index": 0}}}]),
+        panel(46, "timeseries", "Since all that was too old was taken out", "It looks once an hour. Nothing while events are kept for ever.", "s",
+              [target(f"time() - agent_memory_retention_last_success_timestamp_seconds{sel()} and {kept} > 0")],
+              width=10, min=0, steps=[(7200, YELLOW), (21600, RED)], runbook="AgentMemoryRetentionStale"),
+        panel(47, "timeseries", "Events taken out for their age", "Within a day.", "short",
+              [target(f"sum by (instance) (increase(agent_memory_retention_events_total{sel()}[1d]))")], width=10, min=0, steps=[(1000000, YELLOW)]),
+    ]
+
+
 def monitoring():
     return [
         panel(80, "timeseries", "Scrape", "How long Prometheus waited for the server.", "s", [target(f"scrape_duration_seconds{sel()}")], min=0, steps=[(1, RED)]),
@@ -283,7 +342,8 @@ def monitoring():
 
 ROWS = [
     (100, "Health", health), (101, "Traffic", traffic), (102, "Latency", latency), (103, "Store", store), (104, "Write path", write_path),
-    (105, "Memory", memory), (106, "Business", business), (107, "Monitoring itself", monitoring),
+    (105, "Memory", memory), (106, "Business", business), (108, "Consolidation", consolidation), (109, "Copies", copies),
+    (110, "Retention", retention), (107, "Monitoring itself", monitoring),
 ]
 
 

@@ -14,8 +14,11 @@ import monitoring_static as static
 from monitoring_record import Recording
 from monitoring_stack import Alertmanager, Prometheus, Sink, seconds
 from monitoring_traffic import Traffic, batch_of, crowd
+from monitoring_witness import Witness
 from server import Failure, Server, free_port, read_metrics
 
+# Asked by one client alone, once a round.
+COUNTED = "/api/v1/context"
 # What the guide promises its quick start shows something after.
 TRAFFIC_S = 30
 EVENTS_BEFORE = 20_000
@@ -23,7 +26,8 @@ EVENTS_BEFORE = 20_000
 READERS = 1
 # Reads wait their turn for three seconds. A fast machine answers some 600 of these a second.
 CROWD = 4_000
-FLAGS = ("--readers", READERS, "--max-connections", CROWD + 500)
+# Copies and retention by the clock, so that their panels have something to show.
+FLAGS = ("--readers", READERS, "--max-connections", CROWD + 500, "--backup", "6h", "--retain-events", "365d")
 CROWD_S = 25
 
 
@@ -58,7 +62,8 @@ class Live:
         for title, check in static.checks(self.catalog):
             self.check(title, check)
         self.fill()
-        with Traffic(self.server.port):
+        traffic = Traffic(self.server.port)
+        with traffic, Witness(self.folder, self.factor, traffic.took) as self.witness:
             self.say(f"{TRAFFIC_S} s of traffic")
             began = time.time()
             time.sleep(TRAFFIC_S)
@@ -73,6 +78,7 @@ class Live:
             self.too_many_readers()
             self.killed()
             self.check("counts of what is remembered did not fall with the kill, as those of the process did", self.never_fell)
+            self.check("what Prometheus counts over the kill is what the client counted", lambda: self.counted_over_the_kill(traffic.took))
             self.file_gone()
             if self.faulty:
                 self.injected()
@@ -80,6 +86,23 @@ class Live:
         self.lint("after the faults")
         self.check("the recorded series make the shipped rules fire in the faults alone", self.replay)
         self.check("scripts/import-dashboard posts it with the proof it was given", self.import_dashboard)
+
+    def quiet(self, minutes):
+        """Normal load at the shipped pace, for so long, and nobody is called."""
+        with self.server, Prometheus(self.folder / "quiet", self.server.port, free_port()) as self.hasty:
+            self.fill()
+            traffic = Traffic(self.server.port)
+            with traffic, Witness(self.folder, 1, traffic.took) as self.witness:
+                began = time.time()
+                self.say(f"{minutes:g} minutes of traffic")
+                time.sleep(minutes * 60)
+                self.check("no alert fires but the watchdog", lambda: self.silence(began))
+                self.check("the watchdog fires, so rules are evaluated", self.evaluated)
+                print(f"    {len(traffic.took)} requests", flush=True)
+        return self.faults
+
+    def evaluated(self):
+        return [] if self.hasty.query('ALERTS{alertname="AgentMemoryWatchdog",alertstate="firing"}') else ["it does not"]
 
     # Each stage below gives a list of faults, or adds to it.
 
@@ -157,10 +180,18 @@ class Live:
         return [f"{name} went to {where} instead of {path}"] if path and where != path else []
 
     def silence(self, since):
-        """At its own pace the disk is judged by six hours; twenty times faster, a build that others run fills it within a day."""
-        silent = "AgentMemoryWatchdog" + ("" if self.factor == 1 else "|AgentMemoryDiskFullIn24h")
-        fired = self.hasty.query_range(f'ALERTS{{alertstate="firing",alertname!~"{silent}"}}', since, time.time(), 1)
-        return [f"{labels['alertname']} fired: {labels}" for labels, _ in fired]
+        """No alert but the watchdog, unless one about time or about the disk is borne out by who looked at the machine."""
+        faults, expressions = [], {rule["name"]: rule["query"] for rule in self.hasty.loaded_rules()}
+        for labels, points in self.hasty.query_range('ALERTS{alertstate="firing",alertname!="AgentMemoryWatchdog"}', since, time.time(), 1):
+            name, at = labels["alertname"], points[0][0]
+            right, seen = self.witness.judge(labels, at)
+            values = [value for _, shown in self.hasty.query_range(expressions[name], since, at, 1) for _, value in shown]
+            said = f"{name} fired, at {max(values, default=math.nan):.4g}: {seen}"
+            if right:
+                print(f"    RIGHT, on this machine: {said}", flush=True)
+            else:
+                faults.append(f"{said}; {labels}")
+        return faults
 
     def too_many_readers(self):
         """More searches than there are connections: they wait, and those that wait too long are refused."""
@@ -184,7 +215,7 @@ class Live:
         print(f"    the crowd: {report[0]}", flush=True)
 
     def killed(self):
-        began = time.time()
+        began = self.killed_at = time.time()
         self.server.process.kill()
         self.server.process.wait()
         self.check("AgentMemoryDown reaches the webhook after kill -9", lambda: self.arrives("AgentMemoryDown", "firing", began, "/critical"))
@@ -202,6 +233,21 @@ class Live:
         if not fell or not begun_anew or not begun_anew[0][1]:
             faults.append("no counter fell, so nothing is known of those that should not")
         return faults
+
+    def counted_over_the_kill(self, took):
+        """A counter of the process begins at 0 with the next, and `increase` knows it. It knows nothing of what was answered
+        after the last scrape before the kill, and it looks at the ends of the range as often as it scrapes."""
+        now = time.time() - 1
+        # A minute before the kill there was traffic already; the more of it, the less the ends matter.
+        span = round(now - self.killed_at) + 60
+        of_route = [at for at, route, _ in list(took) if route == COUNTED]
+        within = lambda start, end: sum(start <= at <= end for at in of_route)
+        truth = within(now - span, now)
+        scrape_s = max(1.0, self.hasty.query(f'max_over_time(scrape_duration_seconds{{job="agent-memory"}}[{span}s])', now)[0][1] + 1)
+        unsure = within(self.killed_at - scrape_s, self.killed_at + 1) + within(now - span - scrape_s, now - span + scrape_s) + within(now - scrape_s, now) + 1
+        told = self.hasty.query(f'sum(increase(agent_memory_http_requests_total{{path="{COUNTED}",method="POST"}}[{span}s]))', now)
+        print(f"    Prometheus {told[0][1]:.1f}, the client {truth}, which may differ by {unsure}")
+        return [] if truth > 2 * unsure and abs(told[0][1] - truth) <= unsure else [f"increase over a restart is {told}, and {truth} were answered"]
 
     def file_gone(self):
         """The file is moved away: the process lives and answers, and every write is refused."""
@@ -223,18 +269,33 @@ class Live:
     def injected(self):
         """What only a fault moves, in the build that can be asked for faults, on the same file and port."""
         self.server.stop()
-        server = faults.FaultyServer(self.faulty, self.server.db, FLAGS)
+        server = faults.FaultyServer(self.faulty, self.server.db, (*FLAGS, "--redact", "off"))
         server.fixed_port = self.server.port
         with server:
+            began = time.time()
+            # What it looked at last grows old while the other faults happen.
+            server.ask("sampler off")
             # A counter has to be seen before it can be seen to rise.
             time.sleep(5)
-            for line, name, path in [("writes ioerr 3", "AgentMemorySqliteFault", "/critical"), ("panic 2", "AgentMemoryPanics", "/webhook")]:
-                began = time.time()
-                server.ask(line)
-                self.check(f"{name} reaches the webhook after {line!r}", lambda: self.arrives(name, "firing", began, path))
-                self.check("and is resolved", lambda: self.arrives(name, "resolved", began))
+            self.injected_counters(server)
+            names = ("AgentMemoryRedactionOff", "AgentMemorySamplerStale")
+            for name in names:
+                self.check(f"{name} reaches the webhook", lambda name=name: self.arrives(name, "firing", began, "/webhook"))
+            until = self.settled()
+            self.recording.fault(began, until, names)
+            server.ask("sampler on")
+            self.check("AgentMemorySamplerStale is resolved", lambda: self.arrives("AgentMemorySamplerStale", "resolved", until))
             server.stop()
         self.server.start()
+        self.check("AgentMemoryRedactionOff is resolved with a server that takes secrets out", lambda: self.arrives("AgentMemoryRedactionOff", "resolved", until))
+
+    def injected_counters(self, server):
+        for line, name, path in [("writes ioerr 3", "AgentMemorySqliteFault", "/critical"), ("panic 2", "AgentMemoryPanics", "/webhook")]:
+            began = time.time()
+            server.ask(line)
+            self.check(f"{name} reaches the webhook after {line!r}", lambda: self.arrives(name, "firing", began, path))
+            self.recording.fault(began, self.settled(), (name,))
+            self.check("and is resolved", lambda: self.arrives(name, "resolved", began))
 
     @staticmethod
     def settled():

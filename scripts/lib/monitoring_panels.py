@@ -29,7 +29,7 @@ def draw(binary, folder, say):
     """Pictures in target/monitoring-panels; gives the faults."""
     build(say)
     folder = pathlib.Path(folder)
-    server = Server(binary, folder / "memory.db", ["--readers", 1], port=free_port())
+    server = Server(binary, folder / "memory.db", ["--readers", 1, "--backup", "6h", "--retain-events", "365d"], port=free_port())
     with server, Prometheus(folder / "prometheus", server.port, free_port(), hurry=True) as prometheus:
         began = time.time()
         for start in range(0, 10_000, 1000):

@@ -33,12 +33,18 @@ def shortened(text, factor):
     return f"{max(1, round(seconds(text) * 1000 / factor))}ms"
 
 
+# What a rate is multiplied with to be a number of its range, and how far ahead a trend is followed.
+OF_A_RANGE = re.compile(r"(?<=\* )300\b|(?<=24 \* )3600\b")
+
+
 def shortened_rules(text, factor):
-    """The rules with every `for` and every range so many times shorter, and nothing else changed."""
+    """The rules with every `for` and every range so many times shorter, and what is counted or foretold over them, too: at
+    least 20 requests in five minutes are at least 20 in fifteen seconds. Nothing else is changed."""
     made = yaml.safe_load(text)
     for group in made["groups"]:
         for rule in group["rules"]:
             rule["expr"] = re.sub(r"\[(\w+)\]", lambda found: f"[{shortened(found[1], factor)}]", rule["expr"])
+            rule["expr"] = OF_A_RANGE.sub(lambda found: f"{int(found[0]) / factor:g}", rule["expr"])
             if "for" in rule:
                 rule["for"] = shortened(rule["for"], factor)
     return yaml.safe_dump(made, sort_keys=False)

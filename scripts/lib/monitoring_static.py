@@ -13,7 +13,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 import monitoring_source as source
-from monitoring_promql import TARGET, Catalog, Reading, split_labels
+from monitoring_promql import TARGET, Catalog, Reading, family_of, split_labels
 
 # A tool that takes longer than this hangs, even where others have the processor.
 TOOL_LIMIT_S = 600
@@ -174,9 +174,13 @@ def guide_alert_names():
     return [f"the alert {name} of the guide is gone" for name in GUIDE_ALERTS if name not in names]
 
 
-def links():
-    """Every alert leads to a section of the guide and a panel; every panel's runbook exists."""
-    faults = []
+def links(catalog):
+    """Every alert leads to a section of the guide and to a panel of series that it is made of; every panel's runbook exists."""
+    faults, recorded = [], source.recorded()
+    # A histogram's sum and its buckets are of one thing.
+    behind = lambda expressions: {
+        family_of(name) for one in expressions for name in transitive(Reading(catalog, one).names, recorded, catalog)}
+    shown = {panel["id"]: behind(source.resolved(target["expr"]) for target in panel["targets"]) for panel in source.panels()}
     headings = {re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
                 for line in source.GUIDE.read_text().splitlines() if line.startswith("#")}
     panels = {panel["id"] for panel in source.panels()}
@@ -187,6 +191,8 @@ def links():
         panel = re.fullmatch(r"/d/agent-memory/agent-memory\?viewPanel=(\d+)", said.get("dashboard", ""))
         if not panel or int(panel[1]) not in panels:
             faults.append(f"{name} links to no panel")
+        elif (asked := behind([rule["expr"]])) and not asked & shown[int(panel[1])]:
+            faults.append(f"{name} links to panel {panel[1]}, which shows nothing that it is made of")
         if rule["labels"].get("severity") not in ("critical", "warning", "info", "none"):
             faults.append(f"{name} has no severity that is routed")
         if not {"summary", "description"} <= set(said):
@@ -197,6 +203,12 @@ def links():
             if name not in alerts:
                 faults.append(f"panel {panel['id']} names the alert {name}, which is not there")
     return faults
+
+
+def alert_count():
+    said = [number for name in ("README.md", "CHANGELOG.md") for number in re.findall(r"(\d+) alerts with", (source.ROOT / name).read_text())]
+    count = len(source.alerts())
+    return [] if said == [str(count)] * 2 else [f"README and CHANGELOG say {said} of {count} alerts"]
 
 
 def dashboard_file():
@@ -473,7 +485,8 @@ def checks(catalog):
     yield "joins that match nothing, rates of gauges, series that are not there", lambda: expressions(catalog)
     yield "the names in the guide are the names of the server", lambda: metric_names(catalog)
     yield "the five names of the original guide", guide_alert_names
-    yield "alerts lead to panels and runbooks", links
+    yield "alerts lead to panels and runbooks", lambda: links(catalog)
+    yield "README and CHANGELOG say how many alerts there are", alert_count
     yield "the dashboard's file", dashboard_file
     yield "the dashboard, to the types of Grafana's foundation SDK", dashboard_shape
     yield "the panel of firing alerts counts those of a whole job too", alerts_panel

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -24,7 +25,10 @@ def main():
     parser.add_argument("--record", action="store_true", help="keep the recorded series as tests/monitoring/recorded_test.yml")
     parser.add_argument("--faults", action="store_true", help="also faults that only the build with faults can have (AGENT_MEMORY_FAULT_BIN)")
     parser.add_argument("--panels", action="store_true", help="take pictures of the dashboard instead; needs node, npm and chromium")
+    parser.add_argument("--quiet", type=float, metavar="MINUTES", help="normal load at the shipped pace instead; nothing may fire")
     asked = parser.parse_args()
+    # Who ends this ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     started = time.monotonic()
 
     def say(text):
@@ -35,6 +39,10 @@ def main():
             found = monitoring_panels.draw(server.build(), folder, say)
             for fault in found:
                 print(f"    FAULT: {fault}")
+            return 1 if found else 0
+        if asked.quiet:
+            found = Live(server.build(), folder, 1, say).quiet(asked.quiet)
+            say(f"{len(found)} faults" if found else "nobody was called")
             return 1 if found else 0
         live = Live(server.build(), folder, 1 if asked.full else FACTOR, say, faults.build() if asked.faults else None)
         found = live.run()

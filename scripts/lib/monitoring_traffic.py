@@ -21,6 +21,8 @@ class Traffic:
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.rounds = 0
+        # What the client waited for: when, which route, how long.
+        self.took = []
 
     def __enter__(self):
         self.thread.start()
@@ -36,8 +38,10 @@ class Traffic:
             for method, path, body in self.round():
                 if self.stopping.wait(self.pause):
                     return
+                began = time.monotonic()
                 try:
                     client.request(method, path, body)
+                    self.took.append((time.time(), path.partition("?")[0], time.monotonic() - began))
                 except Failure:
                     self.stopping.wait(0.2)
             self.rounds += 1
@@ -65,6 +69,9 @@ class Traffic:
             yield "PUT", "/api/v1/events", {}
             yield "POST", "/api/v1/events", event | {"kind": "message", "content": {"text": "key sk-ant-api03-" + "A" * 90}}
             yield "GET", "/api/v1/export/all", None
+        # Once: a round that a crowd keeps from its connection fails, and two of them are an alert.
+        if number == 0:
+            yield "POST", "/api/v1/consolidation/run", {}
 
 
 def batch_of(start, count):

@@ -20,6 +20,8 @@ NEAR = 0.05
 # How long the allocator keeps what was freed, with room to spare: its threads give it back within ten seconds of idling.
 GIVEN_BACK_S = 30
 READERS, WAITERS, HELD_MS = 8, 5, 1_500
+# The writer keeps up to 16 MB of the file; so many texts of 60 kB fill a good part of it.
+CACHE_WRITES, CACHE_MB = 60, 5
 # Each of these is long beside what a connection on loopback takes.
 SLOW_READS, SLOW_MS = 5, 500
 # Other programs may keep the client from looking at its clock.
@@ -105,6 +107,18 @@ def codes(server):
     print(f"{len(CODES)} codes, each counted once and as what it is", flush=True)
 
 
+def cache(server):
+    """What SQLite has allocated grows by what its connections keep of the file, as the two of them say apart."""
+    used = lambda now: now["agent_memory_memory_bytes", '{type="external"}']
+    kept = lambda now: sum(number for (name, _), number in now.items() if name == "agent_memory_sqlite_cache_bytes")
+    before = scrape(server)
+    for number in range(CACHE_WRITES):
+        server.client().post("/api/v1/events", EVENT | {"content": {"text": f"{number} the tide gauge stands on the pier " * 1_500}})
+    grown = lambda now: kept(now) - kept(before)
+    after = until(lambda: (now := scrape(server)) and grown(now) > CACHE_MB * MEGABYTE and now, f"{CACHE_MB} MB of pages that are kept")
+    near("what SQLite allocated more", used(after) - used(before), grown(after))
+
+
 def times(server):
     for left in reversed(range(TRIES)):
         try:
@@ -132,10 +146,10 @@ def timed(server):
 
 
 def main():
-    with tempfile.TemporaryDirectory() as folder, FaultyServer(build(), f"{folder}/memory.db", ("--readers", READERS)) as server:
+    with tempfile.TemporaryDirectory() as folder, FaultyServer(build(), f"{folder}/memory.db", ("--readers", READERS, "--redact", "off")) as server:
         # It reads with what is asked for below, too.
         server.ask("sampler off")
-        for check in (memory, pool, times, codes):
+        for check in (memory, pool, cache, times, codes):
             check(server)
         with contextlib.suppress(Failure):
             server.stop()

@@ -331,13 +331,10 @@ impl Services {
             job.ok_or(Error::NotFound("job"))
         };
         find()?;
-        // Refused for its own sake before for somebody else's.
-        let dependents = |wait| store.undo_dependents(wait, &caller.tenant, id);
-        dependents(self.wait)?;
-        let turn = self
-            .consolidation_turn()?
-            .ok_or(Error::Conflict(IS_RUNNING))?;
-        let named = dependents(self.wait)?;
+        // Whoever gets the turn ends what was cut off; so a job that runs then does so in somebody's hands.
+        let turn = self.consolidation_turn()?;
+        let named = store.undo_dependents(self.wait, &caller.tenant, id)?;
+        let turn = turn.ok_or(Error::Conflict(IS_RUNNING))?;
         if !named.is_empty() {
             let reason = format!(
                 "cannot be undone, since later work depends on {}",

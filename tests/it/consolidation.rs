@@ -9,7 +9,7 @@ use crate::harness::{TestApp, id, made_id, texts};
 use crate::process::wait_for;
 
 /// A server that consolidates at this time.
-fn consolidating(when: &str) -> TestApp {
+pub(crate) fn consolidating(when: &str) -> TestApp {
     let schedule = when.parse().unwrap();
     TestApp::start_with(|config| {
         config.consolidation = Consolidation {
@@ -20,7 +20,7 @@ fn consolidating(when: &str) -> TestApp {
 }
 
 /// A handoff of so many days before the test's clock stood at first.
-fn hand_off(app: &TestApp, number: u32, days: i64, over: &Value) -> String {
+pub(crate) fn hand_off(app: &TestApp, number: u32, days: i64, over: &Value) -> String {
     let now = agent_memory::domain::Timestamp::parse("now", crate::harness::NOW).unwrap();
     let created_at = now.plus_millis(-days * 86_400_000).to_string();
     let mut handoff = json!({
@@ -43,12 +43,12 @@ fn hand_off(app: &TestApp, number: u32, days: i64, over: &Value) -> String {
     id(&app.hand_off(handoff).created(), "handoff_id")
 }
 
-fn level(app: &TestApp, id: &str) -> String {
+pub(crate) fn level(app: &TestApp, id: &str) -> String {
     let handoff = app.get(&format!("/api/v1/handoffs/{id}")).ok();
     handoff["compression_level"].as_str().unwrap().to_owned()
 }
 
-fn export(app: &TestApp) -> String {
+pub(crate) fn export(app: &TestApp) -> String {
     // The head says when it was made, which stands still here.
     app.get("/api/v1/export/all").text()
 }
@@ -71,7 +71,7 @@ fn cli(app: &TestApp, args: &[&str]) -> Value {
 
 /// Begins a run and waits until all of it has ended; the jobs as the history has them, by type.
 #[track_caller]
-fn run(app: &TestApp, body: &Value) -> BTreeMap<String, Value> {
+pub(crate) fn run(app: &TestApp, body: &Value) -> BTreeMap<String, Value> {
     let answer = app.post("/api/v1/consolidation/run", body);
     let begun = answer.is(202).json();
     let ids = texts(&begun["jobs"], "job_id");
@@ -92,7 +92,7 @@ fn run(app: &TestApp, body: &Value) -> BTreeMap<String, Value> {
 }
 
 #[track_caller]
-fn is_well(app: &TestApp) {
+pub(crate) fn is_well(app: &TestApp) {
     let mut command = crate::process::command(app.file());
     let ran = command.args(["doctor", "--json"]).output().unwrap();
     let findings: Value = serde_json::from_slice(&ran.stdout).unwrap();
@@ -462,40 +462,48 @@ fn rounds() -> u32 {
 #[test]
 fn a_run_that_is_killed_is_told_as_failed_and_the_next_one_completes_it() {
     const HANDOFFS: u32 = 150;
+    let mut cut_off = 0;
     for round in 0..rounds() {
         let app = TestApp::start();
         for number in 0..HANDOFFS {
             hand_off(&app, number, 40 + i64::from(number), &json!({}));
         }
         let before = export(&app);
+        let file = app.file().to_owned();
         let start = || {
-            let mut command = crate::process::command(app.file());
+            let mut command = crate::process::command(&file);
             command.args(["consolidate", "run", "--type", "handoff_compression"]);
             command.stdout(std::process::Stdio::null()).spawn().unwrap()
         };
         // Somewhere in the middle: when the first have changed, and then a little later in each round.
         let mut child = start();
-        let shortened = || {
-            let full = "agent_memory_handoffs{compression_level=\"full\"}";
-            f64::from(HANDOFFS) - app.metric(full)
-        };
-        let least = f64::from(1 + round * 37 % 120);
+        let least = u64::from(1 + round * 37 % 120);
         wait_for("some of it to be done", || {
             let ended = child.try_wait().unwrap().is_some();
-            (ended || shortened() >= least).then_some(())
+            let page = app.get("/api/v1/consolidation/jobs").ok();
+            let done = page["jobs"][0]["items_affected"].as_u64().unwrap_or(0);
+            (ended || done >= least).then_some(())
         });
         child.kill().unwrap();
         child.wait().unwrap();
         is_well(&app);
+        // The next start says what became of it, and that nobody has the turn any more.
+        let app = app.restarted();
+        let first = wait_for("the job to be ended", || {
+            let page = app.get("/api/v1/consolidation/jobs").ok();
+            let job = page["jobs"][0].clone();
+            (job["status"] != "running").then_some(job)
+        });
+        if first["status"] != "completed" {
+            cut_off += 1;
+            assert_eq!(first["status"], "failed");
+            assert!(id(&first, "error").contains("process ended"));
+        }
         assert!(start().wait().unwrap().success());
         let page = app.get("/api/v1/consolidation/jobs").ok();
         let jobs = page["jobs"].as_array().unwrap();
         assert_eq!(jobs.len(), 2, "{jobs:#?}");
         assert_eq!(jobs[1]["status"], "completed");
-        if jobs[0]["status"] != "completed" {
-            assert_eq!(jobs[0]["status"], "failed");
-            assert!(id(&jobs[0], "error").contains("process ended"));
-        }
         // Each handoff was shortened once, in one of the two.
         let affected: u64 = jobs
             .iter()
@@ -511,4 +519,6 @@ fn a_run_that_is_killed_is_told_as_failed_and_the_next_one_completes_it() {
         assert_eq!(export(&app), before);
         is_well(&app);
     }
+    // Or else it was killed when there was nothing left to kill.
+    assert!(2 * cut_off > rounds(), "{cut_off} of {}", rounds());
 }

@@ -37,6 +37,7 @@ mod batch;
 mod browser;
 mod cli;
 mod consolidation;
+mod consolidation_trust;
 mod consolidation_year;
 mod context;
 mod decision;

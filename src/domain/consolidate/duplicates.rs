@@ -137,8 +137,13 @@ impl Planner {
         }
     }
 
-    /// The plan.
+    /// The plan. First what is shown on its own again, then what is shown by another than before, then what is folded now:
+    /// so none is ever shown by one that is folded itself, wherever a run is cut off.
     pub fn finish(mut self) -> Plan {
+        self.plan.changes.sort_by_key(|change| match change {
+            Change::Fold(fold) => (fold.into.is_some(), fold.from.is_none()),
+            _ => (true, true),
+        });
         mem::replace(&mut self.plan, Plan::new(ConsolidationType::Deduplication))
     }
 }

@@ -10,9 +10,10 @@ use serde::Serialize;
 use crate::domain::consolidate::rarity::Counts;
 use crate::domain::consolidate::reflection::{Month, reflection_id};
 use crate::domain::consolidate::{
-    Line, Plan, Thresholds, archival, compression, duplicates, identity, reflection,
+    Change, Line, Plan, Thresholds, archival, compression, duplicates, identity, reflection,
 };
 use crate::domain::page::Position;
+use crate::domain::reflection::Reflection;
 use crate::domain::{Caller, CompressionLevel, ConsolidationType, Stat, TenantId, Timestamp};
 use crate::service::consolidation::{ROUND, Stop};
 use crate::service::{Error, Services};
@@ -217,26 +218,28 @@ impl Services {
             .collect();
         let this = Month::of(now);
         let mut rarity = None;
-        let mut before = None;
-        let mut came = false;
+        // The month before as it will be, or else a second run would find something new against it.
+        let mut before: Option<Reflection> = None;
+        let mut changed = false;
         for (month, is_new) in &months {
             let young = *month >= this || month.next() == this;
-            // What changed against the month before may have changed with that one.
-            if young || *is_new || came || !known.contains_key(&of(month)) {
+            let stored = known.get(&of(month));
+            // What is new against the month before changes with its themes.
+            if young || *is_new || changed || stored.is_none() {
                 let rarity = match &rarity {
                     Some(rarity) => rarity,
                     None => rarity.insert(self.rarity(tenant)?),
                 };
-                self.reflect_on(
-                    tenant,
-                    *month,
-                    rarity,
-                    (known.get(&of(month)), before),
-                    take,
-                )?;
+                let months = (stored, before.as_ref());
+                let plan = self.reflect_on(tenant, *month, rarity, months)?;
+                before = stands(&plan, tenant, now, stored);
+                let themes = |one: Option<&Reflection>| one.map(|one| one.body.themes.clone());
+                changed = themes(before.as_ref()) != themes(stored);
+                take(plan)?;
+            } else {
+                changed = false;
+                before = stored.cloned();
             }
-            came = *is_new;
-            before = known.get(&of(month));
         }
         Ok(())
     }
@@ -246,12 +249,8 @@ impl Services {
         tenant: &TenantId,
         month: Month,
         rarity: &Counts,
-        (known, before): (
-            Option<&crate::domain::reflection::Reflection>,
-            Option<&crate::domain::reflection::Reflection>,
-        ),
-        take: Take<'_>,
-    ) -> Result<(), Stop> {
+        (known, before): (Option<&Reflection>, Option<&Reflection>),
+    ) -> Result<Plan, Stop> {
         let time = (month.start(), month.end());
         let mut planner = reflection::Planner::new(tenant.clone(), month, rarity);
         self.pages(
@@ -268,7 +267,7 @@ impl Services {
                 Ok(())
             },
         )?;
-        take(planner.finish(known, before))
+        Ok(planner.finish(known, before))
     }
 
     /// What the tenant usually talks about, from its handoffs alone: so what consolidation writes makes no word commoner, and
@@ -292,5 +291,24 @@ impl Services {
             },
         )?;
         Ok(usual)
+    }
+}
+
+/// The reflection of a month as a plan leaves it.
+fn stands(
+    plan: &Plan,
+    tenant: &TenantId,
+    now: Timestamp,
+    known: Option<&Reflection>,
+) -> Option<Reflection> {
+    match plan.changes.as_slice() {
+        [Change::WriteReflection(written)] => Some(Reflection {
+            reflection_id: written.reflection_id,
+            tenant_id: tenant.clone(),
+            body: written.body.clone(),
+            created_at: known.map_or(now, |known| known.created_at),
+        }),
+        [Change::RetireReflection(_)] => None,
+        _ => known.cloned(),
     }
 }

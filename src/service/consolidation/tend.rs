@@ -4,7 +4,7 @@
 //! not there at the time runs one round when it comes, however many times it missed, and of two servers on one file the
 //! second finds it done.
 //!
-//! **Invariant:** nothing is due while the schedule is off.
+//! **Invariant:** nothing is due while the schedule is off, and the thread looks at nothing then.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -37,6 +37,9 @@ impl Services {
     /// # Errors
     /// `Overloaded`, `Unavailable`; it is due still.
     pub fn tend_consolidation(&self, stop: &AtomicBool) -> Result<(), Error> {
+        if !self.consolidator.settings.schedule.is_on() {
+            return Ok(());
+        }
         loop {
             let round = lock(&self.consolidator.asked).pop_front();
             let Some(round) = round else { break };
@@ -59,7 +62,11 @@ impl Services {
 
     fn run(&self, round: &Round, stop: &AtomicBool) -> Result<(), Error> {
         for (caller, job) in &round.jobs {
-            self.work_off(caller, job, stop)?;
+            match self.work_off(caller, job, stop) {
+                // The tenant was forgotten meanwhile, and its history with it.
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -91,10 +98,10 @@ impl Services {
                     return Ok(());
                 }
                 let caller = Self::of_job(tenant.clone());
-                match self.begin(&turn, &caller, kind, cause) {
-                    Ok(job) => drop(self.work_off(&caller, &job, stop)?),
-                    // It was forgotten meanwhile.
-                    Err(Error::NotFound(_)) => {}
+                let job = self.begin(&turn, &caller, kind, cause);
+                match job.and_then(|job| self.work_off(&caller, &job, stop)) {
+                    // It was forgotten meanwhile, and its history with it.
+                    Ok(_) | Err(Error::NotFound(_)) => {}
                     Err(error) => return Err(error),
                 }
             }

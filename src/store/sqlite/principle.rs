@@ -240,6 +240,17 @@ pub(super) fn write(
     tenant: &TenantId,
     new: &NewPrinciple,
 ) -> Result<(), StoreError> {
+    write_at(unit, tenant_no, tenant, new, None)
+}
+
+/// The same; one that is new gets this number, if that is free.
+pub(super) fn write_at(
+    unit: &mut Unit<'_>,
+    tenant_no: i64,
+    tenant: &TenantId,
+    new: &NewPrinciple,
+    seq: Option<i64>,
+) -> Result<(), StoreError> {
     let body = &new.body;
     let mut created_at = new.created_at;
     match by_id(unit.connection, tenant_no, tenant, new.id)? {
@@ -262,7 +273,7 @@ pub(super) fn write(
     let owner = Owner {
         tenant_no,
         entity_type: EntityType::Principle,
-        entity_seq: put(unit, tenant_no, span, new)?,
+        entity_seq: put(unit, tenant_no, (span, seq), new)?,
         session_no: None,
         project_no: None,
         ts: created_at,
@@ -272,12 +283,18 @@ pub(super) fn write(
 }
 
 /// The row's number; one that is there keeps it, and the time when it was found first.
-fn put(unit: &Unit<'_>, tenant_no: i64, span: Span, new: &NewPrinciple) -> Result<i64, StoreError> {
+fn put(
+    unit: &Unit<'_>,
+    tenant_no: i64,
+    (span, seq): (Span, Option<i64>),
+    new: &NewPrinciple,
+) -> Result<i64, StoreError> {
     let body = &new.body;
     let mut statement = unit.prepare(
-        "insert into principle (tenant_no, id, text, source_handoffs, count, sensitivity, created_at, updated_at,
+        "insert into principle (seq, tenant_no, id, text, source_handoffs, count, sensitivity, created_at, updated_at,
              chunk_first, chunk_count)
-         values (:tenant_no, :id, :text, :source_handoffs, :count, :sensitivity, :created_at, :updated_at,
+         values ((select :seq where not exists (select 1 from principle where seq = :seq)),
+             :tenant_no, :id, :text, :source_handoffs, :count, :sensitivity, :created_at, :updated_at,
              :chunk_first, :chunk_count)
          on conflict (tenant_no, id) do update set text = excluded.text, source_handoffs = excluded.source_handoffs,
              count = excluded.count, sensitivity = excluded.sensitivity, updated_at = excluded.updated_at,
@@ -285,6 +302,7 @@ fn put(unit: &Unit<'_>, tenant_no: i64, span: Span, new: &NewPrinciple) -> Resul
          returning seq",
     )?;
     let params = named_params! {
+        ":seq": seq,
         ":tenant_no": tenant_no,
         ":id": new.id.bytes(),
         ":text": body.text,

@@ -215,6 +215,17 @@ pub(super) fn write(
     tenant: &TenantId,
     new: &NewReflection,
 ) -> Result<(), StoreError> {
+    write_at(unit, tenant_no, tenant, new, None)
+}
+
+/// The same; one that is new gets this number, if that is free.
+pub(super) fn write_at(
+    unit: &mut Unit<'_>,
+    tenant_no: i64,
+    tenant: &TenantId,
+    new: &NewReflection,
+    seq: Option<i64>,
+) -> Result<(), StoreError> {
     let body = &new.body;
     match by_id(unit.connection, tenant_no, tenant, new.id)? {
         Some((_, stored)) if stored.body == *body => return Ok(()),
@@ -233,7 +244,7 @@ pub(super) fn write(
     let owner = Owner {
         tenant_no,
         entity_type: EntityType::Reflection,
-        entity_seq: put(unit, tenant_no, span, new)?,
+        entity_seq: put(unit, tenant_no, (span, seq), new)?,
         session_no: None,
         project_no: None,
         ts: body.ts(),
@@ -246,14 +257,15 @@ pub(super) fn write(
 fn put(
     unit: &Unit<'_>,
     tenant_no: i64,
-    span: Span,
+    (span, seq): (Span, Option<i64>),
     new: &NewReflection,
 ) -> Result<i64, StoreError> {
     let body = &new.body;
     let mut statement = unit.prepare(
-        "insert into reflection (tenant_no, id, period_start, period_end, session_count, summary, insights, themes,
+        "insert into reflection (seq, tenant_no, id, period_start, period_end, session_count, summary, insights, themes,
              sensitivity, created_at, chunk_first, chunk_count)
-         values (:tenant_no, :id, :period_start, :period_end, :session_count, :summary, :insights, :themes,
+         values ((select :seq where not exists (select 1 from reflection where seq = :seq)),
+             :tenant_no, :id, :period_start, :period_end, :session_count, :summary, :insights, :themes,
              :sensitivity, :created_at, :chunk_first, :chunk_count)
          on conflict (tenant_no, id) do update set period_start = excluded.period_start, period_end = excluded.period_end,
              session_count = excluded.session_count, summary = excluded.summary, insights = excluded.insights,
@@ -262,6 +274,7 @@ fn put(
          returning seq",
     )?;
     let params = named_params! {
+        ":seq": seq,
         ":tenant_no": tenant_no,
         ":id": new.id.bytes(),
         ":period_start": body.period_start.millis(),

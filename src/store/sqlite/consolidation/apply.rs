@@ -128,6 +128,7 @@ fn apply(
 ) -> Result<bool, StoreError> {
     let (entity, id) = target(change);
     let before = read(unit.connection, owner, entity, id)?;
+    let stood = place_of(unit, owner, entity, id)?;
     carry_out(unit, owner, change, before.as_ref())?;
     let after = read(unit.connection, owner, entity, id)?;
     if before == after {
@@ -135,16 +136,33 @@ fn apply(
     }
     let write = |state: &State| serde_json::to_string(state).map_err(|_| damaged("state"));
     unit.execute(
-        "insert into consolidation_change (job_no, change_no, tenant_no, entity_type, entity_id, before, after_hash)
-         values (:job_no, :number, :tenant_no, :entity, :id, :before, :after)",
+        "insert into consolidation_change (job_no, change_no, tenant_no, entity_type, entity_id, before, after_hash, taken_seq)
+         values (:job_no, :number, :tenant_no, :entity, :id, :before, :after, :taken_seq)",
         named_params! {
             ":job_no": owner.job_no, ":number": number, ":tenant_no": owner.tenant_no, ":entity": entity.code(),
             ":id": id, ":before": before.as_ref().map(write).transpose()?,
-            ":after": after.as_ref().map(State::fingerprint),
+            ":after": after.as_ref().map(State::fingerprint), ":taken_seq": stood.filter(|_| after.is_none()),
         },
     )?;
     unit.effects.tenant(owner.tenant_no, 0, 0);
     Ok(true)
+}
+
+/// The number of a conclusion that is there: its place in an export.
+fn place_of(
+    unit: &Unit<'_>,
+    owner: &Owner<'_>,
+    entity: EntityType,
+    id: [u8; 16],
+) -> Result<Option<i64>, StoreError> {
+    let sql = match entity {
+        EntityType::Reflection => "select seq from reflection where tenant_no = ?1 and id = ?2",
+        EntityType::Principle => "select seq from principle where tenant_no = ?1 and id = ?2",
+        EntityType::Event | EntityType::Handoff | EntityType::Decision | EntityType::Knowledge => {
+            return Ok(None);
+        }
+    };
+    Ok(unit.find(sql, (owner.tenant_no, id), |row| row.get(0))?)
 }
 
 fn carry_out(
@@ -251,13 +269,13 @@ pub(super) fn read(
     })
 }
 
-/// Puts a row back to a state that it had; none takes it out.
+/// Puts a row back to a state that it had; none takes it out. One that was taken out gets its number again.
 pub(super) fn restore(
     unit: &mut Unit<'_>,
     owner: &Owner<'_>,
     (entity, id): (EntityType, [u8; 16]),
     now_is: Option<&State>,
-    was: Option<State>,
+    (was, taken_seq): (Option<State>, Option<i64>),
 ) -> Result<(), StoreError> {
     unit.effects.tenant(owner.tenant_no, 0, 0);
     // The forms that are taken back leave the log, too.
@@ -279,10 +297,8 @@ pub(super) fn restore(
         }
         (EntityType::Reflection, was) => {
             let id = ReflectionId::from_bytes(id);
-            // Out and in, so that its times are those that it had.
-            drop_reflection(unit, owner, id)?;
             let Some(State::Reflection(row)) = was else {
-                return Ok(());
+                return drop_reflection(unit, owner, id);
             };
             let row = *row;
             let body = ReflectionBody {
@@ -295,13 +311,13 @@ pub(super) fn restore(
                 sensitivity: row.sensitivity,
             };
             let new = NewReflection::new(id, body, row.created_at, Timestamp::MAX);
-            put_reflection(unit, owner, &new.map_err(StoreError::Invalid)?)
+            let new = new.map_err(StoreError::Invalid)?;
+            reflection::write_at(unit, owner.tenant_no, owner.tenant, &new, taken_seq)
         }
         (EntityType::Principle, was) => {
             let id = PrincipleId::from_bytes(id);
-            drop_principle(unit, owner, id)?;
             let Some(State::Principle(row)) = was else {
-                return Ok(());
+                return drop_principle(unit, owner, id);
             };
             let row = *row;
             let body = PrincipleBody {
@@ -312,7 +328,7 @@ pub(super) fn restore(
             };
             let new = NewPrinciple::new(id, body, row.created_at, row.updated_at, Timestamp::MAX);
             let new = new.map_err(StoreError::Invalid)?;
-            principle::write(unit, owner.tenant_no, owner.tenant, &new)
+            principle::write_at(unit, owner.tenant_no, owner.tenant, &new, taken_seq)
         }
         // A row of a person's own is never taken out.
         _ => Err(damaged("state")),

@@ -26,9 +26,10 @@ struct Kept {
     id: [u8; 16],
     before: Option<State>,
     after: Option<[u8; 16]>,
+    taken_seq: Option<i64>,
 }
 
-const KEPT: &str = "select change_no, entity_type, entity_id, before, after_hash from consolidation_change where job_no = ?1";
+const KEPT: &str = "select change_no, entity_type, entity_id, before, after_hash, taken_seq from consolidation_change where job_no = ?1";
 
 fn read_kept(row: &Row<'_>) -> Result<Kept, StoreError> {
     let before: Option<String> = row.get(3)?;
@@ -39,6 +40,7 @@ fn read_kept(row: &Row<'_>) -> Result<Kept, StoreError> {
         id: row.get(2)?,
         before: before.transpose()?,
         after: row.get(4)?,
+        taken_seq: row.get(5)?,
     })
 }
 
@@ -110,6 +112,10 @@ fn undoable(
     if job.undone_at.is_some() {
         return refuse("this job is undone already");
     }
+    let sql = "select undo_lost from consolidation_job where job_no = ?1";
+    if find(connection, sql, [job_no], |row| row.get(0))? == Some(true) {
+        return refuse("what it takes to undo this job was lost when the file was damaged");
+    }
     Ok((job_no, job))
 }
 
@@ -178,7 +184,7 @@ impl crate::store::sqlite::Sqlite {
                         &owner,
                         (kept.entity, kept.id),
                         now_is.as_ref(),
-                        kept.before,
+                        (kept.before, kept.taken_seq),
                     )?;
                 }
                 let sql = "delete from consolidation_change where job_no = ?1 and change_no = ?2";

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::store::{Finding, StoreError};
 
 /// What a row may point at that is not there, and how many do.
-const DANGLING: [(&str, &str); 11] = [
+const DANGLING: [(&str, &str); 13] = [
     (
         "events without their session",
         "select count(*) from event e where not exists (select 1 from session s where s.session_no = e.session_no and s.tenant_no = e.tenant_no)",
@@ -45,6 +45,16 @@ const DANGLING: [(&str, &str); 11] = [
     (
         "notes without their tenant",
         "select count(*) from note n where not exists (select 1 from tenant t where t.tenant_no = n.tenant_no)",
+    ),
+    (
+        "notes that are shown by one that is not",
+        "select count(*) from note n where duplicate_of is not null and not exists (
+             select 1 from note s where s.tenant_no = n.tenant_no and s.id = n.duplicate_of and s.duplicate_of is null)",
+    ),
+    (
+        "notes that miscount what they are shown for",
+        "select count(*) from note n where duplicates <> (
+             select count(*) from note f where f.tenant_no = n.tenant_no and f.duplicate_of = n.id)",
     ),
     (
         "sessions without their tenant",

@@ -29,7 +29,7 @@ pub(super) fn one_handoff(
         let verdict = place.taken(|| {
             let stored =
                 export::handoff_by_id(unit.connection, place.tenant, place.tenant_no, new.id)?;
-            Ok(stored.as_ref() == Some(row))
+            Ok(stored.is_some_and(|stored| same_handoff(place, stored, row)))
         })?;
         if !matches!(verdict, Verdict::Stored) {
             return Ok(verdict);
@@ -54,6 +54,33 @@ pub(super) fn one_handoff(
         give_forms(unit, place, row)?;
     }
     Ok(STORED)
+}
+
+/// Whether a handoff is the same. In which form it is shown is consolidation's, here and where it came from: so an export
+/// from before a run meets no conflicts after it. Whoever wants those forms replaces.
+fn same_handoff(place: &Place<'_>, stored: HandoffRow, row: &HandoffRow) -> bool {
+    if place.how.mode == Mode::Replace {
+        return stored == *row;
+    }
+    let forms = (row.summary.clone(), row.quick_ref.clone());
+    *row == HandoffRow {
+        compression_level: row.compression_level,
+        summary: forms.0,
+        quick_ref: forms.1,
+        ..stored
+    }
+}
+
+/// The same for a decision: whether it is in the wake-up, and when it was last found.
+fn same_decision(place: &Place<'_>, stored: DecisionRow, row: &DecisionRow) -> bool {
+    if place.how.mode == Mode::Replace {
+        return stored == *row;
+    }
+    *row == DecisionRow {
+        archived_at: row.archived_at,
+        last_recalled_at: row.last_recalled_at,
+        ..stored
+    }
 }
 
 /// What keeps an automatic handoff out: one that the agent wrote, or, unless rows are replaced, another automatic one.
@@ -112,7 +139,7 @@ pub(super) fn one_decision(
         let verdict = place.taken(|| {
             let stored =
                 export::decision_by_id(unit.connection, place.tenant, place.tenant_no, new.id)?;
-            Ok(stored.as_ref() == Some(row))
+            Ok(stored.is_some_and(|stored| same_decision(place, stored, row)))
         })?;
         if !matches!(verdict, Verdict::Stored) {
             return Ok(verdict);

@@ -20,7 +20,9 @@ create table consolidation_job (
     last_handoff integer not null default 0,
     -- Why it failed or was skipped, in words of ours.
     reason text,
-    undone_at integer
+    undone_at integer,
+    -- 1 where what it would take to undo it was lost with a damaged file.
+    undo_lost integer not null default 0
 ) strict;
 create unique index consolidation_job_by_id on consolidation_job (id);
 create index consolidation_job_by_tenant on consolidation_job (tenant_no, started_at);
@@ -37,6 +39,8 @@ create table consolidation_change (
     entity_id blob not null,
     before text,
     after_hash blob,
+    -- The number of a row that the job took out, so that an undo puts it back in its place.
+    taken_seq integer,
     constraint consolidation_change_pk primary key (job_no, change_no)
 ) strict, without rowid;
 -- What is forgotten leaves here too.

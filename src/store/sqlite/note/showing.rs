@@ -87,6 +87,9 @@ pub(in crate::store::sqlite) fn show_by(
     if was == into {
         return Ok(());
     }
+    if into.is_some() {
+        release(unit, tenant_no, id)?;
+    }
     let sql = "update note set duplicate_of = ?3 where tenant_no = ?1 and id = ?2";
     unit.execute(sql, (tenant_no, id.bytes(), into))?;
     for (other, by) in [(was, -1), (into, 1)] {
@@ -100,9 +103,14 @@ pub(in crate::store::sqlite) fn show_by(
 /// Shows a note, and those that it was shown for, each by itself: it says something else now, or is gone.
 pub(super) fn stand_alone(unit: &Unit<'_>, tenant_no: i64, id: NoteId) -> Result<(), StoreError> {
     show_by(unit, tenant_no, id, None)?;
-    let sql = "update note set duplicates = 0 where tenant_no = ?1 and id = ?2 and duplicates > 0";
+    release(unit, tenant_no, id)
+}
+
+/// Shows those that a note was shown for each by itself.
+fn release(unit: &Unit<'_>, tenant_no: i64, id: NoteId) -> Result<(), StoreError> {
+    let sql = "update note set duplicate_of = null where tenant_no = ?1 and duplicate_of = ?2";
     if unit.execute(sql, (tenant_no, id.bytes()))? > 0 {
-        let sql = "update note set duplicate_of = null where tenant_no = ?1 and duplicate_of = ?2";
+        let sql = "update note set duplicates = 0 where tenant_no = ?1 and id = ?2";
         unit.execute(sql, (tenant_no, id.bytes()))?;
     }
     Ok(())

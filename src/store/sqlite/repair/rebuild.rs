@@ -290,6 +290,11 @@ fn counts(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch(&format!(
         "delete from summary;
          insert into summary (tenant_no, project_no, with_whom, sensitivity, sessions, handoffs, statements) {TOTALS};
+         update note set duplicate_of = null where duplicate_of is not null and not exists (
+             select 1 from note shown where shown.tenant_no = note.tenant_no and shown.id = note.duplicate_of
+                 and shown.duplicate_of is null);
+         update note set duplicates = (select count(*) from note folded
+             where folded.tenant_no = note.tenant_no and folded.duplicate_of = note.id);
          update session set
              events = (select count(*) from event e where e.tenant_no = session.tenant_no and e.session_no = session.session_no),
              handoffs = (select count(*) from handoff h where h.tenant_no = session.tenant_no and h.session_no = session.session_no);

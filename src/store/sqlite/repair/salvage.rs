@@ -78,6 +78,9 @@ pub(in crate::store) fn salvage(
         }
         if saved.gaps > 0 {
             lost.push(format!("{table}: {} places could not be read", saved.gaps));
+            if table == "consolidation_change" {
+                to.execute_batch(GIVE_UP_UNDO).map_err(failed)?;
+            }
         }
     }
     to.execute_batch(ADOPT).map_err(failed)?;
@@ -116,7 +119,16 @@ const ADOPT: &str = "
     update event set artifact_seq = null where artifact_seq not in (select seq from artifact);
     delete from artifact where event_seq not in (select seq from event);
     delete from tenant_stat where tenant_no not in (select tenant_no from tenant);
+    delete from consolidation_change where after_hash is not null and entity_id not in (
+        select id from handoff union all select id from decision union all select id from note
+        union all select id from reflection union all select id from principle
+    );
     insert or ignore into consolidation_total (job_type) values (0), (1), (2), (3), (4), (5);";
+
+/// A job of which a part cannot be taken back is not taken back at all.
+const GIVE_UP_UNDO: &str = "
+    delete from consolidation_change;
+    update consolidation_job set undo_lost = 1 where items_affected > 0 and undone_at is null;";
 
 /// The damaged file's log is read too, if there is one.
 #[expect(clippy::disallowed_methods, reason = "read-only, and once")]

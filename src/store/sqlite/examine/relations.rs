@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::store::{Finding, StoreError};
 
 /// What a row may point at that is not there, and how many do.
-const DANGLING: [(&str, &str); 11] = [
+const DANGLING: [(&str, &str); 18] = [
     (
         "events without their session",
         "select count(*) from event e where not exists (select 1 from session s where s.session_no = e.session_no and s.tenant_no = e.tenant_no)",
@@ -43,8 +43,36 @@ const DANGLING: [(&str, &str); 11] = [
         "select count(*) from decision d where not exists (select 1 from tenant t where t.tenant_no = d.tenant_no)",
     ),
     (
+        "decisions without their project",
+        "select count(*) from decision d where project_no is not null and not exists (select 1 from project p where p.project_no = d.project_no)",
+    ),
+    (
         "notes without their tenant",
         "select count(*) from note n where not exists (select 1 from tenant t where t.tenant_no = n.tenant_no)",
+    ),
+    (
+        "notes without their project",
+        "select count(*) from note n where project_no is not null and not exists (select 1 from project p where p.project_no = n.project_no)",
+    ),
+    (
+        "reflections without their tenant",
+        "select count(*) from reflection r where not exists (select 1 from tenant t where t.tenant_no = r.tenant_no)",
+    ),
+    (
+        "principles without their tenant",
+        "select count(*) from principle r where not exists (select 1 from tenant t where t.tenant_no = r.tenant_no)",
+    ),
+    (
+        "projects without their tenant",
+        "select count(*) from project p where not exists (select 1 from tenant t where t.tenant_no = p.tenant_no)",
+    ),
+    (
+        "projects that stand for one that is not there",
+        "select count(*) from project p where stands_for is not null and not exists (select 1 from project o where o.project_no = p.stands_for)",
+    ),
+    (
+        "lines of the audit without who did it",
+        "select count(*) from audit a where not exists (select 1 from audit_who w where w.who_no = a.who_no)",
     ),
     (
         "sessions without their tenant",
@@ -89,7 +117,10 @@ pub(super) fn references(connection: &Connection) -> Result<Finding, StoreError>
         detail: if wrong.is_empty() {
             "each row has what it belongs to".to_owned()
         } else {
-            wrong.join("; ")
+            format!(
+                "{}: `agent-memory doctor --salvage NEWFILE` gives each of them another, or restore a copy",
+                wrong.join("; ")
+            )
         },
     })
 }

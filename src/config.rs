@@ -270,17 +270,25 @@ pub fn store_options(global: &Global, role: Role) -> anyhow::Result<Options> {
     })
 }
 
-/// The file, by flag, variable or platform.
+/// The file, by flag, variable or platform. A symbolic link is followed: SQLite keeps the log beside the file itself, and so
+/// all processes have to take their locks there.
 ///
 /// # Errors
 /// The platform names no data directory.
 pub fn database(global: &Global) -> anyhow::Result<PathBuf> {
-    if let Some(path) = &global.db {
-        return Ok(path.clone());
+    let path = match &global.db {
+        Some(path) => path.clone(),
+        None => directories::ProjectDirs::from("", "", "agent-memory")
+            .context("this system names no data directory; name a file with --db")?
+            .data_dir()
+            .join("memory.db"),
+    };
+    if path.is_symlink()
+        && let Ok(file) = path.canonicalize()
+    {
+        return Ok(file);
     }
-    let directories = directories::ProjectDirs::from("", "", "agent-memory")
-        .context("this system names no data directory; name a file with --db")?;
-    Ok(directories.data_dir().join("memory.db"))
+    Ok(path)
 }
 
 /// The tenant to act in.

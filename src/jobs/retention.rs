@@ -12,6 +12,8 @@ use crate::store::Slice;
 
 /// From one run to the next.
 const RUN_EVERY: Duration = Duration::from_secs(3_600);
+/// After a failure: what was in the way, a full queue of another process or a full disk, may be gone soon.
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// After the start, so that a server is up before it cleans up.
 const FIRST_RUN: Duration = Duration::from_secs(1);
 /// Between two slices: the writer is others' for most of the time.
@@ -24,13 +26,18 @@ pub(super) fn run(services: &Services, age_ms: i64, stop: &AtomicBool) {
         if Instant::now() < next {
             continue;
         }
-        next = Instant::now() + RUN_EVERY;
-        match once(services, age_ms, stop) {
+        let outcome = once(services, age_ms, stop);
+        let pause = match outcome {
+            Ok(_) => RUN_EVERY,
+            Err(_) => AFTER_FAILURE,
+        };
+        next = Instant::now() + pause;
+        match outcome {
             Ok(0) => {}
             Ok(events) => tracing::info!(events, "took out events that were too old"),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "what is too old could not be taken out; the next try is in an hour"
+                "what is too old could not be taken out; the next try is in a minute"
             ),
         }
     }
@@ -48,7 +55,8 @@ fn once(services: &Services, age_ms: i64, stop: &AtomicBool) -> Result<i64, Erro
         events += expired.events;
         next = expired.next;
     }
-    while events > 0 && !stopped() {
+    // Also after a run that took out nothing: the one before may have been cut off in between.
+    while !stopped() {
         if patiently(stop, || services.give_back_slice())? == Slice::Done {
             break;
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::backup::{copy_name, copy_time};
 use crate::domain::{BackupPlan, Timestamp};
 use crate::service::Services;
-use crate::store::{CopyError, Follow, Manifest};
+use crate::store::{CopyError, Follow, Manifest, Store};
 
 /// Copies that are looked at in a directory; beyond that, somebody keeps other things there.
 const MOST_ENTRIES: usize = 100_000;
@@ -54,6 +54,10 @@ impl Services {
             self.store.note_failed_backup(self.clock.now());
             return Err(CopyError::io("cannot create", &plan.dir)(error));
         }
+        // Of copies that were killed; a part is as large as a copy.
+        if let Err(error) = clear(&plan.dir, stem) {
+            tracing::warn!(%error, "what is left of unfinished copies could not be removed");
+        }
         let follow = Follow {
             stop,
             told: &|_, _| {},
@@ -95,6 +99,29 @@ fn copies(dir: &Path, stem: &str) -> io::Result<Vec<(Timestamp, PathBuf)>> {
     Ok(copies)
 }
 
+/// Removes what copies by the clock left behind that were killed while they were made.
+fn clear(dir: &Path, stem: &str) -> io::Result<()> {
+    for entry in fs::read_dir(dir)?.take(MOST_ENTRIES) {
+        let name = entry?.file_name();
+        let unfinished = name.to_str().and_then(|name| {
+            let copy = name
+                .strip_suffix(".part")
+                .or_else(|| name.strip_suffix(".part-journal"))?;
+            Some(copy.strip_suffix(".manifest.json").unwrap_or(copy))
+        });
+        if let Some(copy) = unfinished
+            && copy_time(stem, copy).is_some()
+            && Store::remove_unfinished_copy(&dir.join(copy))?
+        {
+            tracing::info!(
+                copy,
+                "removed what was left of a copy that was never finished"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Removes the oldest copies, so that as many are left as the plan keeps.
 fn let_go(plan: &BackupPlan, stem: &str) -> io::Result<()> {
     let copies = copies(&plan.dir, stem)?;
@@ -115,6 +142,34 @@ fn let_go(plan: &BackupPlan, stem: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_never_finished_goes_unless_somebody_is_at_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = [
+            "memory-20260301T020000Z.db.part",
+            "memory-20260301T020000Z.db.manifest.json.part",
+            "memory-20260302T020000Z.db.part",
+            "memory-20260303T020000Z.db",
+            "memory.db.part",
+            "other-20260101T020000Z.db.part",
+        ];
+        for name in names {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        let at_it = fs::File::open(dir.path().join(names[2])).unwrap();
+        at_it.lock().unwrap();
+        clear(dir.path(), "memory").unwrap();
+        let left = |name: &str| dir.path().join(name).exists();
+        assert_eq!(
+            names.map(left),
+            [false, false, true, true, true, true],
+            "{names:?}"
+        );
+        drop(at_it);
+        clear(dir.path(), "memory").unwrap();
+        assert!(!left(names[2]) && left(names[3]));
+    }
 
     #[test]
     fn the_oldest_go_with_their_manifests_and_nothing_else_does() {

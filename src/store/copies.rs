@@ -193,6 +193,15 @@ impl Store {
         sqlite::check_copy(copy)
     }
 
+    /// Removes what is left of a copy that was begun at `target` and never finished, unless somebody is at it; answers whether
+    /// it did. The copy itself is left alone.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove_unfinished_copy(target: &Path) -> io::Result<bool> {
+        sqlite::remove_unfinished(target)
+    }
+
     /// Takes out some events from before `before`, from where the slice before came to (0 at first). Decisions stay.
     ///
     /// # Errors

@@ -305,21 +305,158 @@ fn a_copy_is_changed_by_no_command_and_becomes_a_memory_by_serving_it() {
 }
 
 #[test]
-fn a_copy_of_an_older_schema_is_put_back_and_then_upgraded() {
+fn a_copy_of_each_older_schema_is_put_back_and_then_upgraded() {
+    for schema in [1, 3, 4, 7, 8] {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, copy) = (dir.path().join("memory.db"), dir.path().join("old.db"));
+        note(&db, "newer");
+        let fixture = format!("tests/fixtures/schema-{schema}.db");
+        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture), &copy).unwrap();
+        let said = cli(&db, &["restore", text(&copy), "--force"]);
+        assert!(
+            said.contains(&format!("schema {schema}")) && said.contains("migrate"),
+            "{said}"
+        );
+        assert_eq!(refused(&db, &["status"]).0, 75);
+        cli(&db, &["migrate"]);
+        assert!(!notes(&db).contains(&"newer".to_owned()));
+        cli(&db, &["doctor"]);
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "makes a file of another version")]
+fn a_copy_of_a_newer_schema_or_with_the_manifest_of_another_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let (db, copy) = (dir.path().join("memory.db"), dir.path().join("old.db"));
-    note(&db, "newer");
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/schema-1.db");
-    fs::copy(fixture, &copy).unwrap();
-    let said = cli(&db, &["restore", text(&copy), "--force"]);
+    let (db, copy) = memory_and_copy(dir.path());
+    note(&db, "after the copy");
+    let other = dir.path().join("other.db");
+    cli(&db, &["backup", text(&other)]);
+    let (own, foreign) = (
+        beside(&copy, ".manifest.json"),
+        beside(&other, ".manifest.json"),
+    );
+    let description = fs::read(&own).unwrap();
+    fs::copy(&foreign, &own).unwrap();
+    let (code, said) = refused(&db, &["restore", text(&copy), "--force"]);
     assert!(
-        said.contains("schema 1") && said.contains("migrate"),
+        code == 74 && said.contains("is not what its manifest says"),
         "{said}"
     );
-    assert_eq!(refused(&db, &["status"]).0, 75);
-    cli(&db, &["migrate"]);
-    assert!(!notes(&db).contains(&"newer".to_owned()));
+    // The counts alone.
+    let mut wrong: Value = serde_json::from_slice(&description).unwrap();
+    wrong["counts"]["notes"] = json!(2);
+    fs::write(&own, wrong.to_string()).unwrap();
+    let (code, said) = refused(&db, &["restore", text(&copy), "--force"]);
+    assert!(code == 74 && said.contains("manifest"), "{said}");
+    fs::remove_file(&own).unwrap();
+    rusqlite::Connection::open(&copy)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let (code, said) = refused(&db, &["restore", text(&copy), "--force"]);
+    assert_eq!(code, 74, "{said}");
+    assert!(
+        said.contains("schema 99") && said.contains("newer"),
+        "{said}"
+    );
+    assert_eq!(notes(&db).len(), 2);
     cli(&db, &["doctor"]);
+}
+
+#[test]
+fn a_copy_never_goes_where_the_memory_is_nor_over_what_is_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name);
+    let db = place("memory.db");
+    note(&db, "kept");
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(place(to), place(name)).unwrap();
+    link("memory.db", "to-the-memory.db");
+    link("nothing.db", "to-nothing.db");
+    link("memory.db", "planted.db.part");
+    let made = std::process::Command::new("mkfifo")
+        .arg(place("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    for (target, words) in [
+        ("to-the-memory.db", "belongs to the memory itself"),
+        ("to-nothing.db", "is a link that leads to nothing"),
+        ("planted.db", "planted.db.part is a link"),
+        ("pipe", "is no file"),
+        ("memory.db.consolidation", "belongs to the memory itself"),
+        ("memory.db-wal", "belongs to the memory itself"),
+    ] {
+        let (code, said) = refused(&db, &["backup", text(&place(target)), "--force"]);
+        assert_eq!(code, 74, "{target}: {said}");
+        assert!(said.contains(words), "{target}: {said}");
+    }
+    for args in [["restore", "--force"], ["backup", "--check"]] {
+        let (code, said) = refused(&db, &[args[0], text(&place("pipe")), args[1]]);
+        assert!(code == 74 && said.contains("is no file"), "{said}");
+    }
+    assert_eq!(notes(&db), ["kept"]);
+    // A memory that is called like the part of the copy.
+    let odd = place("odd.db.part");
+    note(&odd, "odd");
+    let (code, said) = refused(&odd, &["backup", text(&place("odd.db"))]);
+    assert!(
+        code == 74 && said.contains("belongs to the memory itself"),
+        "{said}"
+    );
+    assert_eq!(notes(&odd), ["odd"]);
+    // A link to an earlier copy is followed, and stays.
+    cli(&db, &["backup", text(&place("copy.db"))]);
+    link("copy.db", "newest.db");
+    note(&db, "kept too");
+    cli(&db, &["backup", text(&place("newest.db")), "--force"]);
+    assert!(place("newest.db").is_symlink());
+    cli(
+        &place("elsewhere.db"),
+        &["restore", text(&place("copy.db"))],
+    );
+    assert_eq!(notes(&place("elsewhere.db")).len(), 2);
+    // Somebody is at it.
+    let part = fs::File::create(place("copy.db.part")).unwrap();
+    part.lock().unwrap();
+    let (code, said) = refused(&db, &["backup", text(&place("copy.db")), "--force"]);
+    assert!(code == 5 && said.contains("another copy"), "{said}");
+    drop(part);
+    cli(&db, &["backup", text(&place("copy.db")), "--force"]);
+    let left: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| {
+            name.contains(".part") && !name.starts_with("odd") && name != "planted.db.part"
+        })
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_memory_behind_a_link_is_one_memory_by_either_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link) = (
+        dir.path().join("disk/memory.db"),
+        dir.path().join("memory.db"),
+    );
+    note(&file, "by its name");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let mut server = Server::start(&link);
+    note(&link, "by the link");
+    note(&file, "by its name again");
+    assert_eq!(notes(&link).len(), 3);
+    let copy = dir.path().join("copy.db");
+    cli(&link, &["backup", text(&copy)]);
+    cli(&link, &["doctor"]);
+    // Both names have one lock.
+    for name in [&file, &link] {
+        assert_eq!(refused(name, &["restore", text(&copy), "--force"]).0, 75);
+    }
+    assert!(server.terminate().success());
+    cli(&link, &["restore", text(&copy), "--force"]);
+    assert!(link.is_symlink());
+    assert_eq!(notes(&file).len(), 3);
+    assert!(!beside(&link, ".lock").exists());
 }
 
 #[test]
@@ -366,6 +503,9 @@ fn copies_by_the_clock_come_at_once_if_there_is_none_and_the_oldest_go() {
         )
         .unwrap();
     }
+    // Of one that was killed, as large as a copy.
+    let unfinished = copies.join("memory-20200104T020000Z.db.part");
+    fs::write(&unfinished, "half").unwrap();
     let names = || -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(&copies)
             .unwrap()
@@ -381,6 +521,7 @@ fn copies_by_the_clock_come_at_once_if_there_is_none_and_the_oldest_go() {
         (names.len() == 2 && !names[1].starts_with("memory-2020")).then_some(names)
     });
     assert_eq!(made[0], "memory-20200103T020000Z.db");
+    assert!(!unfinished.exists());
     assert_eq!(
         metric(&server, "agent_memory_backups_total{outcome=\"completed\"}"),
         1.0

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::Instant;
 
 use agent_memory::store::sqlite::schema_version;
 use rusqlite::Connection;
@@ -15,8 +15,10 @@ use crate::harness::made_id;
 use crate::process::{Server, client, command};
 
 const TENANTS: [&str; 2] = ["default", "team-b"];
+/// The schemas of which there is a file.
+const RELEASED: [i64; 5] = [1, 3, 4, 7, 8];
 /// Rounds of killing a migration: enough to hit the copy, the step and what comes after.
-const KILLS: u64 = 12;
+const KILLS: u32 = 12;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -159,12 +161,80 @@ fn a_server_upgrades_an_older_file_and_keeps_a_copy() {
 
 #[test]
 fn the_file_of_every_released_schema_is_upgraded() {
-    for released in [1, 3, 4, 7, 8] {
+    for released in RELEASED {
         let (_dir, db) = file_of(released);
         assert_eq!(schema(&db), released);
+        let before = dump(&db);
         cli(&db, &["migrate"]);
         assert_eq!(schema(&db), schema_version());
         is_as_exported(&db, released);
+        // The copy that was made before is the file as it was.
+        let copy = db.with_extension(format!("db.v{released}.bak"));
+        assert_eq!(schema(&copy), released);
+        assert_eq!(dump(&copy), before);
+    }
+}
+
+/// All there is in a file, table by table and row by row, its schema too: what the version that made it finds there.
+fn dump(db: &Path) -> Vec<String> {
+    let connection = open(db);
+    let names = "select name from sqlite_schema where type = 'table' and sql not like 'create virtual%' order by name";
+    let mut statement = connection.prepare(names).unwrap();
+    let names = statement.query_map([], |row| row.get(0)).unwrap();
+    let names: Vec<String> = names.map(Result::unwrap).collect();
+    let mut found = Vec::new();
+    for name in ["sqlite_schema".to_owned()].iter().chain(&names) {
+        // Where a table begins is the file's business.
+        let columns = if name == "sqlite_schema" {
+            "type, name, sql"
+        } else {
+            "*"
+        };
+        let mut statement = connection
+            .prepare(&format!("select {columns} from {name}"))
+            .unwrap();
+        let width = statement.column_count();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let values: Vec<String> = (0..width)
+                .map(|column| format!("{:?}", row.get_ref(column).unwrap()))
+                .collect();
+            found.push(format!("{name} {}", values.join(" ")));
+        }
+    }
+    assert!(found.len() > 100);
+    found.sort();
+    found
+}
+
+#[test]
+fn an_upgrade_that_fails_at_its_last_step_leaves_each_file_as_it_was() {
+    for released in RELEASED {
+        let (_dir, db) = file_of(released);
+        open(&db)
+            .execute_batch("create table consolidation_due (x)")
+            .unwrap();
+        let before = dump(&db);
+        let output = run(&db, &["migrate"]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(74), "{errors}");
+        assert!(errors.contains("changed nothing"), "{errors}");
+        assert_eq!(schema(&db), released);
+        assert_eq!(dump(&db), before);
+    }
+}
+
+#[test]
+fn what_a_file_of_every_released_schema_holds_can_be_saved() {
+    for released in RELEASED {
+        let (dir, db) = file_of(released);
+        let before = fs::read(&db).unwrap();
+        let new = dir.path().join("new.db");
+        let output = run(&db, &["doctor", "--salvage", new.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "schema {released}: {said}");
+        is_as_exported(&new, released);
+        assert_eq!(fs::read(&db).unwrap(), before);
     }
 }
 
@@ -285,21 +355,33 @@ fn a_copy_that_cannot_be_made_stops_the_upgrade() {
 
 #[test]
 fn a_killed_migration_is_repeated() {
-    for round in 0..KILLS {
-        let (_dir, db) = old_file();
+    let (_dir, db) = old_file();
+    let begun = Instant::now();
+    cli(&db, &["migrate"]);
+    let whole = begun.elapsed();
+    let mut left = [0, 0];
+    for (round, released) in (0..KILLS).zip(RELEASED.into_iter().cycle()) {
+        let (_dir, db) = file_of(released);
         let mut child = command(&db)
             .arg("migrate")
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(round * 4));
+        std::thread::sleep(whole * round / KILLS);
         // It may be done already.
         let _killed = child.kill();
         child.wait().unwrap();
         let found = schema(&db);
-        assert!(found == 1 || found == schema_version(), "{found}");
+        assert!(found == released || found == schema_version(), "{found}");
+        left[usize::from(found == schema_version())] += 1;
         cli(&db, &["migrate"]);
-        is_whole(&db);
-        assert_eq!(schema(&copy_of(&db)), 1, "the copy of round {round}");
+        is_as_exported(&db, released);
+        let copy = db.with_extension(format!("db.v{released}.bak"));
+        assert_eq!(schema(&copy), released, "the copy of round {round}");
     }
+    eprintln!(
+        "migration killed within {whole:?}: {} left the old schema, {} the new one",
+        left[0], left[1]
+    );
+    assert!(left[0] > 0, "every kill came too late");
 }

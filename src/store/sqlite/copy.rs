@@ -13,7 +13,7 @@
 //! **Invariant:** under the name that was asked for there is a whole, checked copy, or what was there before.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,11 +23,14 @@ use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::Timestamp;
-use crate::store::sqlite::examine::with_suffix;
-use crate::store::sqlite::file::{
-    APPLICATION_ID, configure_reader, create_file, pragma, read_only_flags,
-};
+use crate::store::sqlite::examine::{FILES, with_suffix};
+use crate::store::sqlite::file::{APPLICATION_ID, configure_reader, pragma, read_only_flags};
 use crate::store::{CopyError, Follow, Manifest};
+
+mod part;
+
+use part::Part;
+pub(in crate::store) use part::remove_unfinished;
 
 /// Pages of one step, 4 MB: how soon a stop is heard.
 const STEP_PAGES: i32 = 1_024;
@@ -70,14 +73,11 @@ pub(super) fn make(
     follow: Follow<'_>,
     log_is_long: impl Fn() -> bool,
 ) -> Result<Manifest, CopyError> {
-    if target.is_dir() {
-        let said = format!("{} is a directory: name a file in it", target.display());
-        return Err(CopyError::Refused(said));
-    }
+    let target = &destination(target)?;
+    refuse_own_files(source, target)?;
     if !replace && target.exists() {
         return Err(taken(target));
     }
-    refuse_own_files(source, target)?;
     let part = Part::begin(target)?;
     let connection = open(source).map_err(|error| CopyError::of("cannot read", source, error))?;
     copy_pages(&connection, source, &part, follow, log_is_long)?;
@@ -110,26 +110,55 @@ fn taken(target: &Path) -> CopyError {
     ))
 }
 
-/// A copy over the memory itself, or over what belongs to it, would be the end of both.
+/// The file that a name leads to. What is no file is never replaced: a device, a pipe.
+fn destination(target: &Path) -> Result<PathBuf, CopyError> {
+    let refused = |said: String| Err(CopyError::Refused(said));
+    let shown = target.display();
+    let path = if target.is_symlink() {
+        match target.canonicalize() {
+            Ok(path) => path,
+            Err(_) => return refused(format!("{shown} is a link that leads to nothing")),
+        }
+    } else {
+        target.to_owned()
+    };
+    if path.is_dir() {
+        return refused(format!("{shown} is a directory: name a file in it"));
+    }
+    if path.exists() && !path.is_file() {
+        return refused(format!("{shown} is no file: a copy needs one of its own"));
+    }
+    Ok(path)
+}
+
+/// A copy over the memory itself, or over what belongs to it, would be the end of both; and so would be its part or its
+/// manifest.
 fn refuse_own_files(source: &Path, target: &Path) -> Result<(), CopyError> {
-    let own = [
-        "", "-wal", "-shm", ".lock", ".gate", ".turn", ".keys", ".spool",
-    ];
     let place = |path: &Path| {
         let dir = parent(path).canonicalize().ok()?;
         Some(dir.join(path.file_name()?))
     };
-    let Some(wanted) = place(target) else {
-        return Ok(());
-    };
-    if own
+    let own: Vec<_> = FILES
         .iter()
-        .any(|suffix| place(&with_suffix(source, suffix)).as_ref() == Some(&wanted))
+        .filter_map(|suffix| place(&with_suffix(source, suffix)))
+        .collect();
+    let manifest = manifest_path(target);
+    let written = [
+        target.to_owned(),
+        with_suffix(target, ".part"),
+        with_suffix(&manifest, ".part"),
+        manifest,
+    ];
+    match written
+        .iter()
+        .find(|path| place(path).is_some_and(|wanted| own.contains(&wanted)))
     {
-        let said = format!("{} belongs to the memory itself", target.display());
-        return Err(CopyError::Refused(said));
+        Some(path) => {
+            let said = format!("{} belongs to the memory itself", path.display());
+            Err(CopyError::Refused(said))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The directory a file is in.
@@ -373,93 +402,6 @@ pub(super) fn read_manifest(copy: &Path) -> Result<Option<Manifest>, CopyError> 
         return Err(cannot(&"it is none of ours"));
     }
     Ok(Some(manifest))
-}
-
-/// A copy that is not finished; what is left of it goes when this is dropped.
-#[derive(Debug)]
-struct Part {
-    path: PathBuf,
-    /// Held until the end, so that two copies to one name do not mix.
-    _lock: File,
-    /// Whether it has its name, so that what is called like the part is somebody else's.
-    named: bool,
-}
-
-impl Part {
-    fn begin(target: &Path) -> Result<Self, CopyError> {
-        let path = with_suffix(target, ".part");
-        let failed = |error: io::Error| CopyError::of("cannot write", &path, error);
-        create_file(&path).map_err(failed)?;
-        let lock = OpenOptions::new().write(true).open(&path).map_err(failed)?;
-        if lock.try_lock().is_err() {
-            let said = format!("another copy to {} is being made", target.display());
-            return Err(CopyError::InTheWay(said));
-        }
-        // What one left that was killed.
-        lock.set_len(0).map_err(failed)?;
-        only_ours(&lock).map_err(failed)?;
-        for suffix in ["-journal", "-wal", "-shm"] {
-            remove(&with_suffix(&path, suffix)).map_err(failed)?;
-        }
-        Ok(Self {
-            path,
-            _lock: lock,
-            named: false,
-        })
-    }
-
-    /// Gives the copy its name, and then its manifest's. A manifest of another copy is never beside it.
-    fn publish(
-        mut self,
-        target: &Path,
-        replace: bool,
-        manifest: &Manifest,
-    ) -> Result<(), CopyError> {
-        let named = manifest_path(target);
-        let written = with_suffix(&named, ".part");
-        let cannot = |path| CopyError::io("cannot write", path);
-        let text = serde_json::to_vec_pretty(manifest)
-            .map_err(|error| CopyError::of("cannot write", &written, error))?;
-        remove(&written).map_err(cannot(&written))?;
-        create_file(&written).map_err(cannot(&written))?;
-        std::fs::write(&written, text)
-            .and_then(|()| sync(&written))
-            .map_err(cannot(&written))?;
-        if replace {
-            remove(&named).map_err(cannot(&named))?;
-            std::fs::rename(&self.path, target).map_err(cannot(target))?;
-        } else {
-            name_new(&self.path, target)?;
-            remove(&named).map_err(cannot(&named))?;
-        }
-        self.named = true;
-        std::fs::rename(&written, &named)
-            .and_then(|()| sync(parent(target)))
-            .map_err(cannot(&named))
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if self.named {
-            return;
-        }
-        for suffix in ["", "-journal", "-wal", "-shm"] {
-            // The next copy to this name would take it away as well.
-            drop(remove(&with_suffix(&self.path, suffix)));
-        }
-    }
-}
-
-/// Gives a file its name if nobody has it.
-fn name_new(part: &Path, target: &Path) -> Result<(), CopyError> {
-    match std::fs::hard_link(part, target) {
-        Ok(()) => std::fs::remove_file(part).map_err(CopyError::io("cannot remove", part)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken(target)),
-        // A file system without links.
-        Err(_) if target.exists() => Err(taken(target)),
-        Err(_) => std::fs::rename(part, target).map_err(CopyError::io("cannot write", target)),
-    }
 }
 
 /// Removes a file that may not be there.

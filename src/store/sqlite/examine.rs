@@ -9,14 +9,17 @@ use rusqlite::Connection;
 
 use crate::domain::{CompressionLevel, DecisionStatus, EventKind, terms};
 use crate::store::measure::Op;
+use crate::store::sqlite::repair::ENTITIES;
 use crate::store::sqlite::stat::stored_stats;
 use crate::store::{FileFacts, Finding, StoreError, Wait};
 
+mod consolidated;
 mod index;
 mod place;
 mod relations;
 
-pub(super) use place::{close_files, parts};
+pub(super) use consolidated::mend_consolidated;
+pub(super) use place::{FILES, close_files, parts};
 pub(super) use relations::TOTALS;
 
 impl super::Sqlite {
@@ -45,8 +48,9 @@ impl super::Sqlite {
     pub(in crate::store) fn examine(&self) -> Result<Vec<Finding>, StoreError> {
         let beside = place::look(self.path());
         let mut findings = self.read(Op::Look, Wait::Yes, |connection| {
-            let checks: [(&'static str, Check); 7] = [
+            let checks: [(&'static str, Check); 8] = [
                 ("references", relations::references),
+                ("consolidated", consolidated::look),
                 ("stat", stat_rows),
                 ("totals", relations::totals),
                 ("chunks", chunk_rows),
@@ -247,18 +251,42 @@ fn chunk_rows(connection: &Connection) -> Result<Finding, StoreError> {
             or (c.entity_type = 5 and not exists (select 1 from principle p where p.seq = c.entity_seq))",
     )?;
     let drifted = one(
-        "select count(*) from tenant t where (t.passages, t.words, 1) is not
-             (select count(*), coalesce(sum(words), 0), coalesce(max(sensitivity), 0) <= t.most_sensitive
-              from chunk c where c.tenant_no = t.tenant_no)",
+        "select count(*) from tenant t where (t.passages, t.words) is not
+             (select count(*), coalesce(sum(words), 0) from chunk c where c.tenant_no = t.tenant_no)",
     )?;
+    // By these a search tells what a reader may see.
+    let shown = one("select count(*) from tenant t where t.most_sensitive <
+             (select max(sensitivity) from chunk c where c.tenant_no = t.tenant_no)")?;
+    let mut astray = 0;
+    for (entity_type, _, sql) in ENTITIES {
+        let sql = format!(
+            "select count(*) from chunk c join ({sql}) e on e.seq = c.entity_seq where c.entity_type = ?1
+                 and (c.tenant_no, c.session_no, c.project_no, c.ts, c.sensitivity) is not
+                     (e.tenant_no, e.session_no, e.project_no, e.ts, e.sensitivity)"
+        );
+        astray += connection.query_row(&sql, [entity_type.code()], |row| row.get::<_, i64>(0))?;
+    }
     let unsigned = one(
         "select count(*) from chunk where length(signature) < 8 or length(signature) % 4 <> 0",
     )?;
-    let ok = expected == found && orphans == 0 && drifted == 0 && unsigned == 0;
-    let detail = format!(
+    let ok = expected == found && [orphans, drifted, unsigned, shown, astray] == [0; 5];
+    let mut detail = format!(
         "{found} chunks for {expected} expected, {orphans} without an entity, {unsigned} without a signature, \
          {drifted} tenants with wrong totals"
     );
+    if astray > 0 {
+        detail.push_str(&format!(
+            "; {astray} say other than their memory whose they are, when they are from or how sensitive they are"
+        ));
+    }
+    if shown > 0 {
+        detail.push_str(&format!(
+            "; {shown} tenants are said to hold nothing as sensitive as they do: searches count what their reader may not know of"
+        ));
+    }
+    if !ok {
+        detail.push_str(": `agent-memory doctor --repair` makes them anew");
+    }
     Ok(Finding {
         check: "chunks",
         ok,

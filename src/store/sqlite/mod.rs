@@ -99,6 +99,7 @@ mod wake_up;
 mod writer;
 
 pub(in crate::store) use consolidation::Turn as ConsolidationTurn;
+pub(in crate::store) use copy::remove_unfinished;
 pub(in crate::store) use repair::{repair, salvage};
 pub(in crate::store) use restore::{check_copy, restore};
 

@@ -29,6 +29,7 @@ use crate::store::{CopyError, OpenError, Options, Repaired};
 mod rebuild;
 mod salvage;
 
+pub(in crate::store::sqlite) use rebuild::ENTITIES;
 pub(in crate::store) use salvage::salvage;
 
 /// Repairs the file in place.
@@ -54,7 +55,7 @@ pub(in crate::store) fn repair(options: &Options, now: Timestamp) -> Result<Repa
         }));
     }
     let kept = keep(path, &connection, now)?;
-    match mend(&connection) {
+    match mend(&connection, now) {
         Ok(mended) => done.extend(mended),
         Err(why) => {
             drop(connection);
@@ -108,18 +109,23 @@ fn keep(path: &Path, connection: &Connection, now: Timestamp) -> Result<PathBuf,
             continue;
         }
         check_room(path, length)?;
-        // Not `fs::copy`, which opens and closes the database itself and so lets go of SQLite's locks; nobody else has any.
-        create_file(&to).map_err(CopyError::io("cannot write", &to))?;
-        std::fs::copy(&from, &to)
-            .and_then(|_| sync(&to))
-            .map_err(CopyError::io("cannot copy", &from))?;
+        let part = with_suffix(&to, ".part");
+        // This opens and closes the database itself, which lets go of SQLite's locks on it; nobody else has the file.
+        create_file(&part).map_err(CopyError::io("cannot write", &part))?;
+        let copied = std::fs::copy(&from, &part)
+            .and_then(|_| sync(&part))
+            .and_then(|()| std::fs::rename(&part, &to));
+        if let Err(error) = copied {
+            drop(remove(&part));
+            return Err(CopyError::of("cannot copy", &from, error));
+        }
     }
     sync(parent(path)).map_err(CopyError::io("cannot sync", parent(path)))?;
     Ok(kept)
 }
 
 /// Mends what can be mended, or changes nothing and says what cannot.
-fn mend(connection: &Connection) -> Result<Vec<String>, String> {
+fn mend(connection: &Connection, now: Timestamp) -> Result<Vec<String>, String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let mut done = Vec::new();
     connection
@@ -133,7 +139,7 @@ fn mend(connection: &Connection) -> Result<Vec<String>, String> {
                 .map_err(|_| before.detail.clone())?;
             done.push("made SQLite's indexes anew".to_owned());
         }
-        let rebuilt = rebuild::rebuild(connection).map_err(|error| {
+        let rebuilt = rebuild::rebuild(connection, now).map_err(|error| {
             if before.ok {
                 chain(&error)
             } else {
@@ -145,6 +151,12 @@ fn mend(connection: &Connection) -> Result<Vec<String>, String> {
              totals anew",
             rebuilt.entities, rebuilt.orphans
         ));
+        if rebuilt.consolidated > 0 {
+            done.push(format!(
+                "mended {} rows of what consolidation did: notes shown for others, jobs, what is kept to undo them",
+                rebuilt.consolidated
+            ));
+        }
         let after = integrity(connection);
         if after.ok { Ok(()) } else { Err(after.detail) }
     })();

@@ -170,6 +170,10 @@ fn untouched(copy: &Path) -> rusqlite::Result<Connection> {
 /// Whether a file can be a copy, by its header and what lies beside it; answers its length.
 fn look_at_copy(copy: &Path) -> Result<u64, CopyError> {
     let about = std::fs::metadata(copy).map_err(CopyError::io("cannot read the copy", copy))?;
+    if !about.is_file() {
+        let said = format!("{} is no file", copy.display());
+        return Err(CopyError::Refused(said));
+    }
     match look(copy)? {
         Found::Copy => refuse_log_of_another(copy)?,
         // A memory that was closed in order, or the copy that a migration made.

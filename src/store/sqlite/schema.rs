@@ -105,9 +105,11 @@ pub(super) fn back_up(
     }
     // SQLite fills a file that is there and empty; one that it makes itself could be read by others.
     create_file(&part).map_err(failed)?;
-    connection
-        .execute("vacuum into ?1", [part.to_string_lossy()])
-        .map_err(|error| failed(io::Error::other(error)))?;
+    if let Err(error) = connection.execute("vacuum into ?1", [part.to_string_lossy()]) {
+        // The room that it took, too.
+        drop(std::fs::remove_file(&part));
+        return Err(failed(io::Error::other(error)));
+    }
     // The copy has no log, and a file without one is refused.
     keep_log(&connect(&part, options)?).map_err(|error| sqlite_refusal(&part, &error))?;
     sync(&part)

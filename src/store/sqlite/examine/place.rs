@@ -15,8 +15,16 @@ use crate::store::sqlite::examine::with_suffix;
 use crate::store::sqlite::turn::{beside, lock_until};
 
 /// The files of a store, by what is behind its name.
-pub(in crate::store::sqlite) const FILES: [&str; 8] = [
-    "", "-wal", "-shm", ".lock", ".gate", ".turn", ".keys", ".spool",
+pub(in crate::store::sqlite) const FILES: [&str; 9] = [
+    "",
+    "-wal",
+    "-shm",
+    ".lock",
+    ".gate",
+    ".turn",
+    ".consolidation",
+    ".keys",
+    ".spool",
 ];
 /// How long the turn may be another's: writers keep it for milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +50,13 @@ fn locks(path: &Path) -> Finding {
             Err(error) => wrong.push(format!("{} cannot be locked: {error}", lock.display())),
         }
     }
+    if let Some(process) = stubborn_writer(path) {
+        wrong.push(format!(
+            "SQLite's write lock was held for over {} s by {process}: nobody else can write; another program has a transaction open \
+             (`sqlite3`, for instance): end it",
+            PATIENCE.as_secs()
+        ));
+    }
     Finding {
         check: "locks",
         ok: wrong.is_empty(),
@@ -65,39 +80,68 @@ fn is_free(lock: &Path) -> io::Result<bool> {
     })
 }
 
-/// Who holds a lock, as far as the system tells. Format: proc(5), `/proc/locks`.
-#[cfg(unix)]
+/// Who holds a lock, as far as the system tells.
 fn holder(lock: &Path) -> String {
+    locked_by(lock, |_| true)
+        .map_or_else(|| "another process".to_owned(), |process| named(&process))
+}
+
+/// The process that had SQLite's write lock each time it was looked at, for as long as is borne. A server that writes flat
+/// out lets go of it between its commits.
+fn stubborn_writer(path: &Path) -> Option<String> {
+    /// The byte of the `-shm` file that stands for the right to write: `WAL_WRITE_LOCK`, SQLite's "WAL-mode File Format".
+    const WRITES: u64 = 120;
+    let shared = with_suffix(path, "-shm");
+    let look = || {
+        locked_by(&shared, |fields: &[&str]| {
+            let end = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok());
+            fields.contains(&"WRITE")
+                && end(6).is_some_and(|first| first <= WRITES)
+                && end(7).is_none_or(|last| last >= WRITES)
+        })
+    };
+    let holder = look()?;
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+        if look()? != holder {
+            return None;
+        }
+    }
+    Some(named(&holder))
+}
+
+/// The process that has a lock on a file, of those that are asked for. Format: proc(5), `/proc/locks`; none where there is no
+/// such file.
+#[cfg(unix)]
+fn locked_by(file: &Path, wanted: impl Fn(&[&str]) -> bool) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
-    let unknown = || "another process".to_owned();
-    let (Ok(about), Ok(locks)) = (
-        std::fs::metadata(lock),
-        std::fs::read_to_string("/proc/locks"),
-    ) else {
-        return unknown();
-    };
+    let about = std::fs::metadata(file).ok()?;
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let number = format!(":{}", about.ino());
-    let line = locks.lines().find(|line| {
-        line.split_whitespace()
-            .nth(5)
-            .is_some_and(|file| file.ends_with(&number))
-    });
-    let Some(process) = line.and_then(|line| line.split_whitespace().nth(4)) else {
-        return unknown();
-    };
+    locks.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let is_it = fields.get(5)?.ends_with(&number) && wanted(&fields);
+        is_it.then(|| fields.get(4).map(|process| (*process).to_owned()))?
+    })
+}
+
+#[cfg(not(unix))]
+fn locked_by(_file: &Path, _wanted: impl Fn(&[&str]) -> bool) -> Option<String> {
+    None
+}
+
+fn named(process: &str) -> String {
     let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
     format!("process {process} ({})", name.trim())
 }
 
-#[cfg(not(unix))]
-fn holder(_lock: &Path) -> String {
-    "another process".to_owned()
-}
-
-/// What a backup, a restore or an upgrade that was killed left beside the file. Nobody is at it: the file is ours to open.
+/// What a restore, a repair or an upgrade that was killed left beside the file. Nobody is at it: the file is ours to open.
 pub(in crate::store::sqlite) fn parts(path: &Path) -> Vec<PathBuf> {
     names(path, |rest| {
-        rest.starts_with("restore.part") || (rest.starts_with('v') && rest.contains(".bak.part"))
+        rest.starts_with("restore.part")
+            || (rest.starts_with('v') && rest.contains(".bak.part"))
+            || (rest.starts_with("before-repair-") && rest.contains(".part"))
     })
 }
 
@@ -132,7 +176,8 @@ fn names(path: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 fn left_behind(path: &Path) -> Finding {
     let parts = parts(path);
     let copies = names(path, |rest| {
-        rest.starts_with("before-") || (rest.starts_with('v') && rest.ends_with(".bak"))
+        (rest.starts_with("before-") && !rest.contains(".part"))
+            || (rest.starts_with('v') && rest.ends_with(".bak"))
     });
     let listed = |files: &[PathBuf]| -> String {
         let names: Vec<_> = files

@@ -9,7 +9,11 @@ use rusqlite::Connection;
 use crate::store::{Finding, StoreError};
 
 /// What a row may point at that is not there, and how many do.
+<<<<<<< HEAD
 const DANGLING: [(&str, &str); 13] = [
+=======
+const DANGLING: [(&str, &str); 18] = [
+>>>>>>> file
     (
         "events without their session",
         "select count(*) from event e where not exists (select 1 from session s where s.session_no = e.session_no and s.tenant_no = e.tenant_no)",
@@ -43,10 +47,15 @@ const DANGLING: [(&str, &str); 13] = [
         "select count(*) from decision d where not exists (select 1 from tenant t where t.tenant_no = d.tenant_no)",
     ),
     (
+        "decisions without their project",
+        "select count(*) from decision d where project_no is not null and not exists (select 1 from project p where p.project_no = d.project_no)",
+    ),
+    (
         "notes without their tenant",
         "select count(*) from note n where not exists (select 1 from tenant t where t.tenant_no = n.tenant_no)",
     ),
     (
+<<<<<<< HEAD
         "notes that are shown by one that is not",
         "select count(*) from note n where duplicate_of is not null and not exists (
              select 1 from note s where s.tenant_no = n.tenant_no and s.id = n.duplicate_of and s.duplicate_of is null)",
@@ -55,6 +64,30 @@ const DANGLING: [(&str, &str); 13] = [
         "notes that miscount what they are shown for",
         "select count(*) from note n where duplicates <> (
              select count(*) from note f where f.tenant_no = n.tenant_no and f.duplicate_of = n.id)",
+=======
+        "notes without their project",
+        "select count(*) from note n where project_no is not null and not exists (select 1 from project p where p.project_no = n.project_no)",
+    ),
+    (
+        "reflections without their tenant",
+        "select count(*) from reflection r where not exists (select 1 from tenant t where t.tenant_no = r.tenant_no)",
+    ),
+    (
+        "principles without their tenant",
+        "select count(*) from principle r where not exists (select 1 from tenant t where t.tenant_no = r.tenant_no)",
+    ),
+    (
+        "projects without their tenant",
+        "select count(*) from project p where not exists (select 1 from tenant t where t.tenant_no = p.tenant_no)",
+    ),
+    (
+        "projects that stand for one that is not there",
+        "select count(*) from project p where stands_for is not null and not exists (select 1 from project o where o.project_no = p.stands_for)",
+    ),
+    (
+        "lines of the audit without who did it",
+        "select count(*) from audit a where not exists (select 1 from audit_who w where w.who_no = a.who_no)",
+>>>>>>> file
     ),
     (
         "sessions without their tenant",
@@ -99,7 +132,10 @@ pub(super) fn references(connection: &Connection) -> Result<Finding, StoreError>
         detail: if wrong.is_empty() {
             "each row has what it belongs to".to_owned()
         } else {
-            wrong.join("; ")
+            format!(
+                "{}: `agent-memory doctor --salvage NEWFILE` gives each of them another, or restore a copy",
+                wrong.join("; ")
+            )
         },
     })
 }

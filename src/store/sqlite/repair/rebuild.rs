@@ -10,7 +10,7 @@ use crate::domain::recall::Voice;
 use crate::domain::{ActorType, ChunkField, EntityType, EventKind, NewChunk, Timestamp, terms};
 use crate::store::StoreError;
 use crate::store::sqlite::chunk::{EntityText, event_text};
-use crate::store::sqlite::examine::{Counted, TOTALS, counted};
+use crate::store::sqlite::examine::{Counted, TOTALS, counted, mend_consolidated};
 use crate::store::sqlite::passage::fill_index;
 use crate::store::sqlite::{decision, handoff, note, principle, reflection};
 
@@ -21,11 +21,13 @@ pub(super) struct Rebuilt {
     pub(super) entities: usize,
     /// Passages that belonged to nothing.
     pub(super) orphans: usize,
+    /// Rows that consolidation left behind and that were not as they should be.
+    pub(super) consolidated: usize,
 }
 
 /// What the passages of an entity repeat of it. In order: number, tenant, session, project, time, sensitivity, first
 /// passage, how many, and of an event who said it.
-const ENTITIES: [(EntityType, &str, &str); 6] = [
+pub(in crate::store::sqlite) const ENTITIES: [(EntityType, &str, &str); 6] = [
     (
         EntityType::Event,
         "event",
@@ -34,27 +36,32 @@ const ENTITIES: [(EntityType, &str, &str); 6] = [
     (
         EntityType::Handoff,
         "handoff",
-        "select seq, tenant_no, session_no, project_no, created_at, sensitivity, chunk_first, chunk_count, null, null, null from handoff",
+        "select seq, tenant_no, session_no, project_no, created_at as ts, sensitivity, chunk_first, chunk_count, null, null, null
+         from handoff",
     ),
     (
         EntityType::Decision,
         "decision",
-        "select seq, tenant_no, null, project_no, ts, 0, chunk_first, chunk_count, null, null, null from decision",
+        "select seq, tenant_no, null as session_no, project_no, ts, 0 as sensitivity, chunk_first, chunk_count, null, null, null
+         from decision",
     ),
     (
         EntityType::Knowledge,
         "note",
-        "select seq, tenant_no, null, project_no, created_at, 0, chunk_first, chunk_count, null, null, null from note",
+        "select seq, tenant_no, null as session_no, project_no, created_at as ts, 0 as sensitivity, chunk_first, chunk_count,
+             null, null, null from note",
     ),
     (
         EntityType::Reflection,
         "reflection",
-        "select seq, tenant_no, null, null, period_end - 1, sensitivity, chunk_first, chunk_count, null, null, null from reflection",
+        "select seq, tenant_no, null as session_no, null as project_no, period_end - 1 as ts, sensitivity, chunk_first,
+             chunk_count, null, null, null from reflection",
     ),
     (
         EntityType::Principle,
         "principle",
-        "select seq, tenant_no, null, null, created_at, sensitivity, chunk_first, chunk_count, null, null, null from principle",
+        "select seq, tenant_no, null as session_no, null as project_no, created_at as ts, sensitivity, chunk_first, chunk_count,
+             null, null, null from principle",
     ),
 ];
 /// The fields of a handoff, in the order of their passages.
@@ -81,8 +88,11 @@ struct Entity {
 }
 
 /// Makes all of it anew.
-pub(super) fn rebuild(connection: &Connection) -> Result<Rebuilt, StoreError> {
-    let mut rebuilt = Rebuilt::default();
+pub(super) fn rebuild(connection: &Connection, now: Timestamp) -> Result<Rebuilt, StoreError> {
+    let mut rebuilt = Rebuilt {
+        consolidated: mend_consolidated(connection, now)?,
+        ..Rebuilt::default()
+    };
     connection.execute_batch("create temp table owned (seq integer primary key)")?;
     for (entity_type, table, sql) in ENTITIES {
         passages(connection, entity_type, table, sql, &mut rebuilt)?;

@@ -13,6 +13,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
 use crate::domain::Timestamp;
+use crate::store::sqlite::copy::remove;
+use crate::store::sqlite::examine::{FILES, with_suffix};
 use crate::store::sqlite::file;
 use crate::store::sqlite::repair::{alone, rebuild};
 use crate::store::{CopyError, Options, Repaired, Role};
@@ -54,6 +56,17 @@ pub(in crate::store) fn salvage(
         let said = format!("{} is there already: choose another name", target.display());
         return Err(CopyError::InTheWay(said));
     }
+    let outcome = save_all(options, target, now);
+    if outcome.is_err() {
+        // Half of it is nothing, and its name is wanted for the next try.
+        for suffix in FILES {
+            drop(remove(&with_suffix(target, suffix)));
+        }
+    }
+    outcome
+}
+
+fn save_all(options: &Options, target: &Path, now: Timestamp) -> Result<Repaired, CopyError> {
     let path = &options.path;
     let _presence = alone(path)?;
     let from = read_only(path).map_err(|error| CopyError::of("cannot read", path, error))?;
@@ -68,10 +81,20 @@ pub(in crate::store) fn salvage(
     let to = &opened.connection;
     let failed = |error: rusqlite::Error| CopyError::of("cannot write", target, error);
     let (mut done, mut lost) = (Vec::new(), Vec::new());
+    let known = tables(&from);
     // A new file begins with rows of nothing there.
-    to.execute_batch("begin immediate; delete from consolidation_total")
-        .map_err(failed)?;
+    to.execute_batch(
+        "begin immediate; delete from consolidation_total; delete from consolidation_due",
+    )
+    .map_err(failed)?;
     for (table, key) in TABLES {
+        // An older schema has fewer. Where the schema itself cannot be read, each table is tried.
+        if known
+            .as_ref()
+            .is_some_and(|known| !known.iter().any(|name| name == table))
+        {
+            continue;
+        }
         let saved = save(&from, to, table, key).map_err(failed)?;
         if saved.rows > 0 {
             done.push(format!("{} rows of {table}", saved.rows));
@@ -84,10 +107,15 @@ pub(in crate::store) fn salvage(
         }
     }
     to.execute_batch(ADOPT).map_err(failed)?;
+    to.execute(
+        "insert or ignore into consolidation_due (only_row, done_until) values (1, ?1)",
+        [now.millis()],
+    )
+    .map_err(failed)?;
     // A door that was closed stays so, whether or not that can still be read.
     to.execute_batch("update access set asked = iif(exists (select 1 from api_key), 1, asked), generation = generation + 1")
         .map_err(failed)?;
-    rebuild::rebuild(to)
+    rebuild::rebuild(to, now)
         .map_err(|error| CopyError::of("cannot make the index of", target, error))?;
     to.execute_batch("commit").map_err(failed)?;
     to.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))
@@ -118,11 +146,15 @@ const ADOPT: &str = "
     update session set project_no = null where project_no not in (select project_no from project);
     update event set artifact_seq = null where artifact_seq not in (select seq from artifact);
     delete from artifact where event_seq not in (select seq from event);
+    update project set stands_for = null where stands_for not in (select project_no from project);
+    update transcript set session_no = null where session_no not in (select session_no from session);
     delete from tenant_stat where tenant_no not in (select tenant_no from tenant);
     delete from consolidation_change where after_hash is not null and entity_id not in (
         select id from handoff union all select id from decision union all select id from note
         union all select id from reflection union all select id from principle
     );
+    insert into audit_who (who_no, tenant, via)
+        select distinct who_no, 'recovered-' || who_no, 0 from audit where who_no not in (select who_no from audit_who);
     insert or ignore into consolidation_total (job_type) values (0), (1), (2), (3), (4), (5);";
 
 /// A job of which a part cannot be taken back is not taken back at all.
@@ -151,7 +183,13 @@ fn save(
     table: &str,
     key: Option<&str>,
 ) -> rusqlite::Result<Saved> {
-    let columns = columns(to, table)?;
+    let mut columns = columns(to, table)?;
+    // What an older schema does not have yet has what the schema says that a row has then.
+    if let Ok(there) = self::columns(from, table)
+        && !there.is_empty()
+    {
+        columns.retain(|column| there.contains(column));
+    }
     let listed = columns.join(", ");
     let places = vec!["?"; columns.len()].join(", ");
     let mut insert = to.prepare(&format!(
@@ -270,8 +308,52 @@ fn next_readable(from: &Connection, table: &str, key: &str, last: i64) -> Option
     Some(found)
 }
 
-/// The columns of a table, as this version has them.
+/// The tables of a damaged file, if that can be told.
+fn tables(connection: &Connection) -> Option<Vec<String>> {
+    let mut statement = connection
+        .prepare("select name from sqlite_schema where type = 'table'")
+        .ok()?;
+    let names = statement.query_map([], |row| row.get(0)).ok()?;
+    names.collect::<rusqlite::Result<_>>().ok()
+}
+
+/// The columns of a table.
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare("select name from pragma_table_info(?1)")?;
     statement.query_map([table], |row| row.get(0))?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::store::sqlite::testing;
+
+    /// What is made anew, or means nothing in another file.
+    const NOT_SAVED: [&str; 7] = [
+        "access",
+        "chunk",
+        "idempotency",
+        "sqlite_sequence",
+        "sqlite_stat1",
+        "store",
+        "summary",
+    ];
+
+    #[test]
+    fn every_table_is_saved_or_made_anew() {
+        let (_dir, connection) = testing::connection();
+        let known: BTreeSet<&str> = TABLES
+            .iter()
+            .map(|(table, _)| *table)
+            .chain(NOT_SAVED)
+            .collect();
+        let forgotten: Vec<String> = tables(&connection)
+            .unwrap()
+            .into_iter()
+            .filter(|table| !known.contains(table.as_str()) && !table.starts_with("term_"))
+            .collect();
+        assert!(forgotten.is_empty(), "{forgotten:?}");
+    }
 }

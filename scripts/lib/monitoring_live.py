@@ -63,7 +63,7 @@ class Live:
             self.check(title, check)
         self.fill()
         traffic = Traffic(self.server.port)
-        with traffic, Witness(self.folder, self.factor, traffic.took) as self.witness:
+        with traffic, Witness(self.folder, self.factor, traffic.took, self.server) as self.witness:
             self.say(f"{TRAFFIC_S} s of traffic")
             began = time.time()
             time.sleep(TRAFFIC_S)
@@ -92,7 +92,7 @@ class Live:
         with self.server, Prometheus(self.folder / "quiet", self.server.port, free_port()) as self.hasty:
             self.fill()
             traffic = Traffic(self.server.port)
-            with traffic, Witness(self.folder, 1, traffic.took) as self.witness:
+            with traffic, Witness(self.folder, 1, traffic.took, self.server) as self.witness:
                 began = time.time()
                 self.say(f"{minutes:g} minutes of traffic")
                 time.sleep(minutes * 60)

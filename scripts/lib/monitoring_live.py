@@ -275,8 +275,8 @@ class Live:
             began = time.time()
             # What it looked at last grows old while the other faults happen.
             server.ask("sampler off")
-            # A counter has to be seen before it can be seen to rise.
-            time.sleep(5)
+            # A counter has to be seen before it can be seen to rise; a busy machine's first scrapes may come too late.
+            self.wait_for(lambda: self.hasty.query("agent_memory_redaction_enabled == 0"), "a scrape of the build with faults")
             self.injected_counters(server)
             names = ("AgentMemoryRedactionOff", "AgentMemorySamplerStale")
             for name in names:

@@ -63,7 +63,7 @@ class Live:
             self.check(title, check)
         self.fill()
         traffic = Traffic(self.server.port)
-        with traffic, Witness(self.folder, self.factor, traffic.took) as self.witness:
+        with traffic, Witness(self.folder, self.factor, traffic.took, self.server) as self.witness:
             self.say(f"{TRAFFIC_S} s of traffic")
             began = time.time()
             time.sleep(TRAFFIC_S)
@@ -92,7 +92,7 @@ class Live:
         with self.server, Prometheus(self.folder / "quiet", self.server.port, free_port()) as self.hasty:
             self.fill()
             traffic = Traffic(self.server.port)
-            with traffic, Witness(self.folder, 1, traffic.took) as self.witness:
+            with traffic, Witness(self.folder, 1, traffic.took, self.server) as self.witness:
                 began = time.time()
                 self.say(f"{minutes:g} minutes of traffic")
                 time.sleep(minutes * 60)
@@ -275,8 +275,8 @@ class Live:
             began = time.time()
             # What it looked at last grows old while the other faults happen.
             server.ask("sampler off")
-            # A counter has to be seen before it can be seen to rise.
-            time.sleep(5)
+            # A counter has to be seen before it can be seen to rise; a busy machine's first scrapes may come too late.
+            self.wait_for(lambda: self.hasty.query("agent_memory_redaction_enabled == 0"), "a scrape of the build with faults")
             self.injected_counters(server)
             names = ("AgentMemoryRedactionOff", "AgentMemorySamplerStale")
             for name in names:

@@ -9,11 +9,7 @@ use rusqlite::Connection;
 use crate::store::{Finding, StoreError};
 
 /// What a row may point at that is not there, and how many do.
-<<<<<<< HEAD
-const DANGLING: [(&str, &str); 13] = [
-=======
 const DANGLING: [(&str, &str); 18] = [
->>>>>>> file
     (
         "events without their session",
         "select count(*) from event e where not exists (select 1 from session s where s.session_no = e.session_no and s.tenant_no = e.tenant_no)",
@@ -55,16 +51,6 @@ const DANGLING: [(&str, &str); 18] = [
         "select count(*) from note n where not exists (select 1 from tenant t where t.tenant_no = n.tenant_no)",
     ),
     (
-<<<<<<< HEAD
-        "notes that are shown by one that is not",
-        "select count(*) from note n where duplicate_of is not null and not exists (
-             select 1 from note s where s.tenant_no = n.tenant_no and s.id = n.duplicate_of and s.duplicate_of is null)",
-    ),
-    (
-        "notes that miscount what they are shown for",
-        "select count(*) from note n where duplicates <> (
-             select count(*) from note f where f.tenant_no = n.tenant_no and f.duplicate_of = n.id)",
-=======
         "notes without their project",
         "select count(*) from note n where project_no is not null and not exists (select 1 from project p where p.project_no = n.project_no)",
     ),
@@ -87,7 +73,6 @@ const DANGLING: [(&str, &str); 18] = [
     (
         "lines of the audit without who did it",
         "select count(*) from audit a where not exists (select 1 from audit_who w where w.who_no = a.who_no)",
->>>>>>> file
     ),
     (
         "sessions without their tenant",

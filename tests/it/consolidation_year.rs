@@ -1,6 +1,6 @@
 //! A year of sessions with consolidation, on a clock that is moved: what has to hold on every day of it.
 //!
-//! The texts are those of the conversations in `tests/data`. The everyday run consolidates once a week;
+//! The texts are those of the conversations in `tests/data`. The everyday run consolidates every four weeks;
 //! `scripts/test --full consolidation` does so every day and takes each round back and does it again (`CONSOLIDATION_DAYS=1`),
 //! and measures larger memories
 //! (`CONSOLIDATION_SESSIONS=10000`).
@@ -192,7 +192,7 @@ fn level_of(days: i64) -> CompressionLevel {
 #[test]
 fn a_year_of_daily_sessions_stays_small_and_loses_nothing() {
     let mut memory = Memory::new();
-    let step = number("CONSOLIDATION_DAYS", 7);
+    let step = number("CONSOLIDATION_DAYS", 28);
     let mut originals: BTreeMap<String, String> = BTreeMap::new();
     let mut ran: BTreeMap<ConsolidationType, u64> = BTreeMap::new();
     let mut largest = 0;

@@ -467,6 +467,32 @@ fn maintenance_mends_counts_and_gives_pages_back_to_the_disk() {
     );
 }
 
+/// A connection remembers the index as it last searched it.
+#[test]
+fn maintenance_finds_a_sound_file_sound_however_its_readers_were_used() {
+    let app = TestApp::start_with(|config| {
+        config.consolidation.schedule = "02:00".parse().unwrap();
+        config.store.readers = 1;
+    });
+    app.say("the tide gauge is read at noon");
+    for round in 0..3 {
+        app.recall("tide");
+        for part in 0..6 {
+            let batch: Vec<Value> = (0..500)
+                .map(|item| {
+                    let text = format!("round {round} part {part} item {item} of the barnacle count");
+                    json!({"session_id": "s", "channel": "private", "kind": "message", "actor": {"type": "agent", "id": "a"},
+                        "content": {"text": text}})
+                })
+                .collect();
+            let answer = app.post("/api/v1/events/batch", &json!(batch));
+            assert_eq!(answer.status, 207, "{}", answer.text());
+        }
+        let job = run(&app, &json!({"job_type": "maintenance"}))["maintenance"].clone();
+        assert_eq!(job["status"], "completed", "{job}");
+    }
+}
+
 #[test]
 fn forms_go_along_in_an_export_and_what_is_shown_together_is_found_again() {
     let app = consolidating("02:00");

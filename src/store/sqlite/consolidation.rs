@@ -41,7 +41,16 @@ const COLUMNS: &str = "select j.job_no, j.id, j.job_type, j.cause, j.status, j.s
 
 /// The right to consolidate, until dropped.
 #[derive(Debug)]
-pub(in crate::store) struct Turn(#[expect(dead_code, reason = "held, not read")] File);
+pub(in crate::store) struct Turn(File);
+
+impl Drop for Turn {
+    /// Not by closing alone: a process that is just being started has the file open for a moment as well.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::error!(%error, "the turn to consolidate could not be let go of");
+        }
+    }
+}
 
 fn whole(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)

@@ -134,6 +134,14 @@ fn preview(
 }
 
 fn print_plan(plan: &PlanReport, out: &mut dyn Write) -> anyhow::Result<()> {
+    if !plan.changes.is_empty() {
+        let (id, from, to, tokens) = ("id", "from", "to", "tokens");
+        writeln!(
+            out,
+            "{id:38}  {from:12}  {to:20}  {tokens:>6} {:9}  why",
+            ""
+        )?;
+    }
     for line in &plan.changes {
         writeln!(
             out,
@@ -184,6 +192,10 @@ fn status(session: &Session, out: &mut dyn Write) -> anyhow::Result<()> {
         out,
         "decisions archived after {} days; principles from {} statements",
         days.archive_days, days.statements
+    )?;
+    writeln!(
+        out,
+        "copies    have a clock of their own (serve --backup), and are no part of maintenance"
     )?;
     print_jobs(session, &status.last, out)
 }

@@ -72,6 +72,29 @@ fn a_decision_leaves_when_it_is_old_and_nobody_asked_for_it() {
 
 proptest! {
     #[test]
+    fn pages_of_decisions_and_their_order_do_not_matter(
+        all in prop::collection::vec((0_i64..200, 0_i64..5, any::<bool>()), 0..20), cut in 0_usize..20,
+    ) {
+        let page: Vec<DecisionFacts> = (0_u8..).zip(&all).map(|(number, (days, scope, pinned))| DecisionFacts {
+            decision_id: DecisionId::from_bytes([number; 16]),
+            pinned: *pinned,
+            ..decision(*days, DecisionScope::from_code(*scope).unwrap())
+        }).collect();
+        let planned = |page: &[DecisionFacts]| archival::plan(NOW, &Thresholds::default(), page);
+        let (one, other) = page.split_at(cut.min(page.len()));
+        let mut parts = planned(other);
+        parts.extend(planned(one));
+        let sorted = |plan: &Plan| {
+            let mut lines: Vec<_> = plan.changes.iter().map(|change| format!("{change:?}")).collect();
+            lines.sort();
+            lines
+        };
+        let whole = planned(&page);
+        prop_assert_eq!(sorted(&whole), sorted(&parts));
+        prop_assert_eq!(whole.items_processed, parts.items_processed);
+    }
+
+    #[test]
     fn rules_and_pinned_decisions_are_never_touched(
         days in 0_i64..9_999, scope in 0_i64..5, pinned: bool, done: bool, threshold in 1_u32..200,
     ) {

@@ -258,6 +258,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
+    fn where_pages_end_does_not_matter(all in prop::collection::vec((any_fields(), 0_i64..31), 0..8), cuts in prop::collection::vec(1_usize..4, 8)) {
+        let mut facts: Vec<SessionFacts> = all.into_iter().map(|(fields, day)| SessionFacts { fields, ..session(day, "", "") }).collect();
+        facts.sort_by_key(|facts| facts.created_at);
+        let counts = Counts::default();
+        let mut planner = Planner::new(TenantId::default_tenant(), january(), &counts);
+        let mut rest = facts.as_slice();
+        for cut in cuts {
+            let (page, others) = rest.split_at(cut.min(rest.len()));
+            planner.page(page);
+            rest = others;
+        }
+        prop_assert_eq!(planner.finish(None, None), planned(&facts, &[], None, None));
+    }
+
+    #[test]
     fn whatever_it_says_can_be_stored(all in prop::collection::vec((any_fields(), 0_i64..31), 0..8)) {
         let mut facts: Vec<SessionFacts> = all.into_iter().map(|(fields, day)| SessionFacts { fields, ..session(day, "", "") }).collect();
         facts.sort_by_key(|facts| facts.created_at);

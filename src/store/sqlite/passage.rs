@@ -269,6 +269,32 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_is_taken_again_at_once_costs_no_other_passage_its_terms() {
+        let (_dir, connection) = testing::connection();
+        let found = |term: &str| -> i64 {
+            let sql = "select count(*) from term_index where term_index match ?1";
+            connection
+                .query_row(sql, [quoted(1, term)], |row| row.get(0))
+                .unwrap()
+        };
+        let write = |change: &dyn Fn(&mut Effects)| {
+            let mut effects = Effects::default();
+            connection.execute_batch("begin").unwrap();
+            change(&mut effects);
+            effects.flush_terms(&connection).unwrap();
+            connection.execute_batch("commit").unwrap();
+        };
+        write(&|effects| effects.index(1, "1:tide 1:old".to_owned()));
+        write(&|effects| {
+            effects.unindex(1, "1:tide 1:old".to_owned());
+            for seq in 1..=20 {
+                effects.index(seq, format!("1:tide 1:new{seq}"));
+            }
+        });
+        assert_eq!((found("tide"), found("old"), found("new7")), (20, 0, 1));
+    }
+
+    #[test]
     fn the_index_gives_back_the_terms_it_was_given() {
         let (_dir, connection) = testing::connection();
         let terms = [

@@ -41,7 +41,12 @@ fn steps() -> Vec<M<'static>> {
         M::up(include_str!("migrations/0006_access.sql")),
         M::up(include_str!("migrations/0007_projects.sql")),
         M::up(include_str!("migrations/0008_pace.sql")),
-        M::up(include_str!("migrations/0009_consolidation.sql")),
+        M::up_with_hook(
+            include_str!("migrations/0009_consolidation.sql"),
+            |transaction: &Transaction<'_>| {
+                passage::fill_index(transaction).map_err(|error| HookError::Hook(error.to_string()))
+            },
+        ),
     ]
 }
 

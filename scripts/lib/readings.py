@@ -51,9 +51,9 @@ def until(holds, what, limit_s=10):
     return got
 
 
-def near(what, got, wanted):
+def near(what, got, wanted, within=NEAR):
     print(f"{what}: {got:,.6g}, and should be {wanted:,.6g}", flush=True)
-    if abs(got / wanted - 1) > NEAR:
+    if abs(got / wanted - 1) > within:
         raise Failure(f"{what} is {got:,.6g} and not {wanted:,.6g}")
 
 
@@ -116,7 +116,8 @@ def cache(server):
         server.client().post("/api/v1/events", EVENT | {"content": {"text": f"{number} the tide gauge stands on the pier " * 1_500}})
     grown = lambda now: kept(now) - kept(before)
     after = until(lambda: (now := scrape(server)) and grown(now) > CACHE_MB * MEGABYTE and now, f"{CACHE_MB} MB of pages that are kept")
-    near("what SQLite allocated more", used(after) - used(before), grown(after))
+    # Beside pages SQLite has what the index waits to write and statements, which come and go.
+    near("what SQLite allocated more", used(after) - used(before), grown(after), within=0.15)
 
 
 def times(server):

@@ -4,11 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
 use clap::Args;
 
 use crate::domain::time::DAY_MS;
-use crate::domain::{BackupPlan, Schedule};
+use crate::domain::{BackupPlan, Invalid, Schedule};
 
 /// Flags of `serve` about the file over its life.
 #[derive(Debug, Clone, Args)]
@@ -76,7 +75,7 @@ impl Upkeep {
 }
 
 /// A number of days, or off.
-fn retention(text: &str) -> anyhow::Result<Option<i64>> {
+fn retention(text: &str) -> Result<Option<i64>, Invalid> {
     if text.eq_ignore_ascii_case("off") {
         return Ok(None);
     }
@@ -86,7 +85,10 @@ fn retention(text: &str) -> anyhow::Result<Option<i64>> {
         .and_then(|days| days.parse::<i64>().ok());
     match days {
         Some(days @ 1..=36_500) => Ok(Some(days * DAY_MS)),
-        _ => bail!("--retain-events has to be between 1d and 36500d, or off"),
+        _ => Err(Invalid::new(
+            "--retain-events",
+            "has to be between 1d and 36500d, or off",
+        )),
     }
 }
 

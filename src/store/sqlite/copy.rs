@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::Timestamp;
 use crate::store::sqlite::examine::{FILES, with_suffix};
-use crate::store::sqlite::file::{APPLICATION_ID, configure_reader, pragma, read_only_flags};
+use crate::store::sqlite::file::{APPLICATION_ID, open_reader, pragma};
 use crate::store::{CopyError, Follow, Manifest};
 
 mod part;
@@ -79,7 +79,8 @@ pub(super) fn make(
         return Err(taken(target));
     }
     let part = Part::begin(target)?;
-    let connection = open(source).map_err(|error| CopyError::of("cannot read", source, error))?;
+    let connection =
+        open_reader(source).map_err(|error| CopyError::of("cannot read", source, error))?;
     copy_pages(&connection, source, &part, follow, log_is_long)?;
     drop(connection);
     let content = settle(&part.path, follow)?;
@@ -166,18 +167,6 @@ pub(super) fn parent(path: &Path) -> &Path {
     path.parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
-}
-
-/// A read-only connection that reads a failing disk as an error, and not by a signal.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "read-only, and none of the pool's"
-)]
-fn open(source: &Path) -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open_with_flags(source, read_only_flags())?;
-    configure_reader(&mut connection)?;
-    connection.pragma_update(None, "mmap_size", 0)?;
-    Ok(connection)
 }
 
 /// Whether there is room for so many bytes beside `path`.

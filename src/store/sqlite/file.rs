@@ -118,6 +118,19 @@ pub(super) fn configure_reader(connection: &mut Connection) -> rusqlite::Result<
     ))
 }
 
+/// A read-only connection of its caller's own and none of the pool's, which reads a failing disk as an error and not by a
+/// signal.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "read-only, and none of the pool's"
+)]
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_with_flags(path, read_only_flags())?;
+    configure_reader(&mut connection)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    Ok(connection)
+}
+
 /// Keeps statements prepared, and their plans as they are. Without the second, this build of SQLite (`STAT4`) plans a
 /// statement anew whenever other values are bound to it, which is each time.
 fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {

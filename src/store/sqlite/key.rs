@@ -21,7 +21,7 @@ use crate::domain::key::{ApiKey, Asked, HeldKey, KeyHash, KeyRing, NewKey};
 use crate::domain::{AuditAction, KeyId, Name, Scope, TenantId, Timestamp};
 use crate::store::measure::Op;
 use crate::store::sqlite::error::damaged;
-use crate::store::sqlite::file::{configure_reader, read_only_flags};
+use crate::store::sqlite::file::open_reader;
 use crate::store::sqlite::turn::lock_file;
 use crate::store::sqlite::unit::{Unit, find};
 use crate::store::{KeyChoice, Pending, StoreError, Wait};
@@ -271,17 +271,13 @@ struct Held {
 
 impl Watch {
     /// Loads the keys of the file at `path`.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "read-only, and none of the pool's: a request must not wait for one"
-    )]
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let bell =
             lock_file(path, "keys").map_err(|error| StoreError::Unavailable(Box::new(error)))?;
         let rung = read_bell(&bell);
-        let mut connection = Connection::open_with_flags(path, read_only_flags())?;
-        configure_reader(&mut connection)?;
-        connection.execute_batch("pragma cache_size = -64; pragma mmap_size = 0;")?;
+        // None of the pool's: a request must not wait for one.
+        let connection = open_reader(path)?;
+        connection.pragma_update(None, "cache_size", -64)?;
         let (ring, generation) = load(&connection)?;
         Ok(Self {
             bell,

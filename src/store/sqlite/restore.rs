@@ -303,7 +303,8 @@ fn prepare(
     let failed = |error| CopyError::of("cannot prepare", part, error);
     let (bytes, sha256) = take_over(copy, part)?;
     agrees(copy, manifest, bytes, &sha256)?;
-    let connection = connect(part, options)?;
+    let connection =
+        connect(part, options).map_err(|error| CopyError::of("cannot use", copy, error))?;
     let content = check(&connection, copy, ALONE)?;
     counts_agree(copy, manifest, &content)?;
     if content.schema > schema_version() {

@@ -19,7 +19,7 @@ use crate::fault;
 use crate::store::StoreError;
 use crate::store::sqlite::error::injected;
 use crate::store::sqlite::examine::drift;
-use crate::store::sqlite::file::{configure_reader, pragma, read_only_flags};
+use crate::store::sqlite::file::{open_reader, pragma};
 use crate::store::sqlite::published::{Published, wall_clock};
 use crate::store::sqlite::readers::within_transaction;
 
@@ -150,13 +150,8 @@ impl Look {
     }
 
     /// A connection that ends what it is at when it is time to stop.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "read-only, and none of the pool's"
-    )]
     fn connect(&self) -> rusqlite::Result<Connection> {
-        let mut connection = Connection::open_with_flags(&self.path, read_only_flags())?;
-        configure_reader(&mut connection)?;
+        let connection = open_reader(&self.path)?;
         let bell = Arc::clone(&self.bell);
         connection.progress_handler(STEPS_A_LOOK, Some(move || bell.stopped()))?;
         Ok(connection)
@@ -222,8 +217,6 @@ impl Look {
 
     fn look_over(&self) -> Result<(), StoreError> {
         let connection = self.connect()?;
-        // A disk that fails should be told as an error, and mapped pages tell it by a signal.
-        connection.pragma_update(None, "mmap_size", 0)?;
         within_transaction(&connection, |connection| {
             injected(fault::of_read())?;
             let found: String =

@@ -11,7 +11,7 @@ use crate::store::facts::Upkeep;
 use crate::store::measure::Op;
 use crate::store::sqlite::consolidation::apply::Room;
 use crate::store::sqlite::examine::{Counted, counted};
-use crate::store::sqlite::file::{configure_reader, pragma, read_only_flags};
+use crate::store::sqlite::file::{open_reader, pragma};
 use crate::store::sqlite::retention::{KEPT_PAGES, give_back};
 use crate::store::sqlite::unit::Unit;
 use crate::store::{Pending, Slice, StoreError, Wait};
@@ -59,15 +59,10 @@ impl crate::store::sqlite::Sqlite {
         })
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "read-only, and configured as all readers are"
-    )]
     pub(in crate::store) fn quick_check(&self) -> Result<Option<String>, StoreError> {
         // On a connection of its own: FTS5 checks the index against what the connection remembers of it, and on one that has
         // searched before others wrote it calls a sound index corrupt.
-        let mut connection = Connection::open_with_flags(self.path(), read_only_flags())?;
-        configure_reader(&mut connection)?;
+        let connection = open_reader(self.path())?;
         let found: String = connection.query_row("pragma quick_check(1)", [], |row| row.get(0))?;
         Ok((found != "ok").then_some(found))
     }

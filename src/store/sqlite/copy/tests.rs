@@ -50,7 +50,7 @@ fn writes_between_two_steps_neither_disturb_a_copy_nor_come_into_it() {
     let made = make(&path, &target, false, now(), follow, || false).unwrap();
     // Told after each step but the last, so there were writes between two steps, twice.
     assert_eq!(steps.into_inner(), 2);
-    let copy = open(&target).unwrap();
+    let copy = open_reader(&target).unwrap();
     let rows = |sql: &str| -> i64 { copy.query_row(sql, [], |row| row.get(0)).unwrap() };
     assert_eq!(rows("select count(*) from t"), 9000);
     assert_eq!(rows("select count(*) from t where x = 'late'"), 0);

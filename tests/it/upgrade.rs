@@ -16,9 +16,16 @@ use crate::process::{Server, client, command};
 
 const TENANTS: [&str; 2] = ["default", "team-b"];
 /// The schemas of which there is a file.
-const RELEASED: [i64; 5] = [1, 3, 4, 7, 8];
+const RELEASED: [i64; 6] = [1, 3, 4, 7, 8, 9];
 /// Rounds of killing a migration: enough to hit the copy, the step and what comes after.
 const KILLS: u32 = 12;
+
+/// Those of them that are upgraded.
+fn older() -> impl Iterator<Item = i64> + Clone {
+    RELEASED
+        .into_iter()
+        .filter(|schema| *schema < schema_version())
+}
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -168,6 +175,9 @@ fn the_file_of_every_released_schema_is_upgraded() {
         cli(&db, &["migrate"]);
         assert_eq!(schema(&db), schema_version());
         is_as_exported(&db, released);
+        if released == schema_version() {
+            continue;
+        }
         // The copy that was made before is the file as it was.
         let copy = db.with_extension(format!("db.v{released}.bak"));
         assert_eq!(schema(&copy), released);
@@ -209,7 +219,7 @@ fn dump(db: &Path) -> Vec<String> {
 
 #[test]
 fn an_upgrade_that_fails_at_its_last_step_leaves_each_file_as_it_was() {
-    for released in RELEASED {
+    for released in older() {
         let (_dir, db) = file_of(released);
         open(&db)
             .execute_batch("create table consolidation_due (x)")
@@ -360,7 +370,7 @@ fn a_killed_migration_is_repeated() {
     cli(&db, &["migrate"]);
     let whole = begun.elapsed();
     let mut left = [0, 0];
-    for (round, released) in (0..KILLS).zip(RELEASED.into_iter().cycle()) {
+    for (round, released) in (0..KILLS).zip(older().cycle()) {
         let (_dir, db) = file_of(released);
         let mut child = command(&db)
             .arg("migrate")

@@ -18,7 +18,7 @@ use crate::store::sqlite::turn::beside;
 use crate::store::{OpenError, Options};
 
 /// The way of a file to this version, one step for each schema. The files of a released one are out there, so a step
-/// that was released is never edited: whatever changes is a step of its own. Schemas 1, 3, 4, 7 and 8 were released,
+/// that was released is never edited: whatever changes is a step of its own. Schemas 1, 3, 4, 7, 8 and 9 were released,
 /// and `tests/fixtures` keeps a file of each.
 fn steps() -> Vec<M<'static>> {
     vec![

@@ -13,6 +13,8 @@ from server import Failure
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # File systems that live in memory: an fsync there costs nothing, so no durable figure would mean anything.
 IN_MEMORY = ("tmpfs", "ramfs")
+# A server is at rest after so many looks in a row, seconds apart, that found it using less than this share of a processor.
+REST_CALM, REST_LOOK_S, REST_CPU, REST_LIMIT_S = 3, 1, 0.05, 120
 
 
 def describe(folder):
@@ -59,6 +61,21 @@ def cpu_s(pid):
     """Processor time of all threads, user and system (proc(5), fields 14 and 15)."""
     fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def rest(pid):
+    """Waits until a server has nothing left to do of its own accord, and answers how many seconds that took.
+
+    After much was written it makes one of the many segments of the index, beside whatever is asked meanwhile.
+    """
+    began, calm = time.monotonic(), 0
+    while calm < REST_CALM:
+        before = cpu_s(pid)
+        time.sleep(REST_LOOK_S)
+        calm = calm + 1 if cpu_s(pid) - before < REST_CPU * REST_LOOK_S else 0
+        if time.monotonic() - began > REST_LIMIT_S:
+            raise Failure(f"the server is still at work {REST_LIMIT_S} s after the last write")
+    return time.monotonic() - began - REST_CALM * REST_LOOK_S
 
 
 def workers(pid):

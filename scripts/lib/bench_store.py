@@ -21,8 +21,6 @@ SAMPLE = 800
 EVENTS_PER_HANDOFF = 100
 DECISIONS, NOTES, PINNED = 40, 40, 5
 PROGRESS_S = 10
-# A server looks once a second whether there is something to do; it rests if it used a twentieth of a core at most, thrice.
-REST_LOOK_S, REST_CALM, REST_CPU, REST_LIMIT_S = 1, 3, 0.05, 120
 
 
 class TimedServer(server.Server):
@@ -99,18 +97,8 @@ class Store(TimedServer):
         self.send(("/api/v1/handoff", bench_text.compact(handoff).encode(), 1) for handoff in made)
 
     def rest(self):
-        """Waits until the server has nothing left to do of its own accord, and answers how many seconds that took.
-
-        After much was written it makes one of the many segments of the index, beside whatever is asked meanwhile.
-        """
-        began, calm = time.monotonic(), 0
-        while calm < REST_CALM:
-            before = machine.cpu_s(self.process.pid)
-            time.sleep(REST_LOOK_S)
-            calm = calm + 1 if machine.cpu_s(self.process.pid) - before < REST_CPU * REST_LOOK_S else 0
-            if time.monotonic() - began > REST_LIMIT_S:
-                raise Failure(f"the server is still at work {REST_LIMIT_S} s after the last write")
-        return time.monotonic() - began - REST_CALM * REST_LOOK_S
+        """Waits until the server has nothing left to do, and answers how many seconds that took."""
+        return machine.rest(self.process.pid)
 
     def batches(self, events):
         reported = time.monotonic()

@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args as ClapArgs, ValueEnum};
 
-use crate::domain::TenantId;
 use crate::domain::transcript::hash;
+use crate::domain::{DEFAULT_TENANT, TenantId};
 use crate::fault;
 use crate::store::{Durability, Options, Role};
 
@@ -40,7 +40,7 @@ pub struct Global {
         global = true,
         env = "AGENT_MEMORY_TENANT",
         value_name = "NAME",
-        default_value = "default"
+        default_value = DEFAULT_TENANT
     )]
     pub tenant: String,
     /// Whether secrets are taken out of what is stored; `off` also keeps what stands in `<private>`

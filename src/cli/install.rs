@@ -14,6 +14,7 @@ use crate::cli::hook::CaptureArg;
 use crate::cli::{Failure, print_json, service};
 use crate::client::install::{Change, Done, Homes, Invocation, Standing, Target};
 use crate::config::{self, Global};
+use crate::domain::DEFAULT_TENANT;
 
 /// Flags of `install`.
 #[derive(Debug, Args)]
@@ -151,7 +152,7 @@ pub(super) fn flags(global: &Global) -> anyhow::Result<Vec<String>> {
         let db = db.map_err(|db| anyhow::anyhow!("--db is not UTF-8: {}", db.display()))?;
         flags.extend(["--db".to_owned(), db]);
     }
-    if global.tenant != "default" {
+    if global.tenant != DEFAULT_TENANT {
         flags.extend(["--tenant".to_owned(), global.tenant.clone()]);
     }
     Ok(flags)

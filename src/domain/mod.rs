@@ -47,7 +47,7 @@ pub use id::{
     PrincipleId, ReflectionId,
 };
 pub use invalid::Invalid;
-pub use name::{Name, TenantId};
+pub use name::{DEFAULT_TENANT, Name, TenantId};
 pub use passage::NewChunk;
 pub use schedule::Schedule;
 pub use stat::{BackupOutcome, Stat};

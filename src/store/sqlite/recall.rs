@@ -219,12 +219,14 @@ fn occurrences(
         }
         return Ok((count, None));
     }
-    let newest = newest(look, indexed, frequency::COMMON + 1)?;
+    let newest = newest(look.connection, indexed, frequency::COMMON + 1)?;
     let count = i64::try_from(newest.len()).unwrap_or(i64::MAX);
     if count <= frequency::COMMON {
         return Ok((cleared(look, &newest, count, gate)?, Some(newest)));
     }
-    let all = kept.frequencies.count(look.connection, indexed, writes)?;
+    let all = kept
+        .frequencies
+        .count(look.connection, indexed, &newest, writes)?;
     Ok((cleared(look, &newest, all, gate)?, None))
 }
 
@@ -256,12 +258,17 @@ fn seen(look: Look<'_>, indexed: &str, all: i64, gate: &Gate) -> Result<i64, Sto
     if all == 0 {
         return Ok(0);
     }
-    cleared(look, &newest(look, indexed, SAMPLE.into())?, all, gate)
+    cleared(
+        look,
+        &newest(look.connection, indexed, SAMPLE.into())?,
+        all,
+        gate,
+    )
 }
 
 /// The newest passages with a term.
-fn newest(look: Look<'_>, indexed: &str, most: i64) -> rusqlite::Result<Vec<i64>> {
-    let mut statement = look.connection.prepare_cached(
+fn newest(connection: &Connection, indexed: &str, most: i64) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached(
         "select rowid from term_index where term_index match ?1 order by rowid desc limit ?2",
     )?;
     statement

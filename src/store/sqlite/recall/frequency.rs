@@ -172,7 +172,7 @@ mod tests {
                 terms.push_str(" 1:even");
                 even += 1;
             }
-            if seq < 30_000 || seq > 70_000 {
+            if !(30_000..=70_000).contains(&seq) {
                 terms.push_str(" 1:back");
             }
             if seq % 8 == 0 {

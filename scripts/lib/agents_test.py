@@ -15,6 +15,7 @@ import time
 
 sys.dont_write_bytecode = True
 from model import SAYS, Model, texts  # noqa: E402
+import server  # noqa: E402
 from server import ROOT, Failure, build  # noqa: E402
 
 PROGRAMS = ROOT / "target" / "coding-agents" / "node_modules" / ".bin"
@@ -150,8 +151,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(f"FAIL: {failure}", file=sys.stderr)
-        sys.exit(1)
+    server.run(main)

@@ -58,9 +58,8 @@ def anonymous_bytes(pid):
 
 
 def cpu_s(pid):
-    """Processor time of all threads, user and system (proc(5), fields 14 and 15)."""
-    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+    """Processor time of all threads by the scheduler's own clock (clock_getcpuclockid(3)), which has no ticks of 10 ms."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def rest(pid):

@@ -5,18 +5,13 @@ usage: AGENT_MEMORY_BIN=FILE exposition.py     (with a python that has prometheu
 import gzip
 import math
 import subprocess
-import sys
 import tempfile
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from server import Failure, Server, build
+from server import EVENT, Failure, Server, build, run
 
-EVENT = {
-    "session_id": "s", "channel": "private", "actor": {"type": "human", "id": "u"}, "kind": "message",
-    "content": {"text": "the scrape interval is ten seconds"},
-}
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 # What goes to and fro from one scrape to the next.
 MOVING = (
@@ -93,8 +88,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(f"FAIL: {failure}", file=sys.stderr)
-        sys.exit(1)
+    run(main)

@@ -8,15 +8,15 @@ import subprocess
 from server import ROOT, Failure, Server, checked_binary
 
 
-def build():
-    """Builds the binary with faults, unless AGENT_MEMORY_FAULT_BIN names one, and returns its path."""
-    named = os.environ.get("AGENT_MEMORY_FAULT_BIN")
+def build(variable="AGENT_MEMORY_FAULT_BIN", profile="fault", target=None):
+    """Builds the binary with faults, unless the variable names one, and returns its path."""
+    named = os.environ.get(variable)
     if named:
         return checked_binary(named)
-    command = ["cargo", "build", "--profile", "fault", "--features", "fault", "--locked", "--quiet"]
+    target = target or os.environ.get("CARGO_TARGET_DIR", "target")
+    command = ["cargo", "build", "--profile", profile, "--features", "fault", "--locked", "--quiet", "--target-dir", target]
     subprocess.run(command, cwd=ROOT, check=True)
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
-    return checked_binary(ROOT / target / "fault" / "agent-memory")
+    return checked_binary(ROOT / target / profile / "agent-memory")
 
 
 class FaultyServer(Server):

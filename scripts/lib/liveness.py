@@ -16,13 +16,12 @@ import socket
 import sqlite3
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 
 from export_file import STAMP, ExportFile
 from faults import FaultyServer, build
-from server import Failure, read_metrics
+from server import EVENT, Failure, read_metrics, run, until
 
 # Each is a setting, a size of the machine, or what the build is.
 CONSTANT = {
@@ -78,21 +77,11 @@ class Watch:
 
     def until(self, server, what, holds):
         """Scrapes until something holds."""
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            values = self.scrape(server)
-            if holds(values):
-                return values
-            if time.monotonic() > end:
-                raise Failure(f"waited in vain for {what}")
-            time.sleep(0.05)
+        return until(lambda: holds(values := self.scrape(server)) and values, what, PATIENCE_S)
 
 
 def event(text, **over):
-    return {
-        "session_id": "s", "channel": "private", "actor": {"type": "agent", "id": "a"}, "kind": "message",
-        "content": {"text": text}, **over,
-    }
+    return EVENT | {"content": {"text": text}} | over
 
 
 def use(client):
@@ -385,8 +374,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(f"FAIL: {failure}", file=sys.stderr)
-        sys.exit(1)
+    run(main)

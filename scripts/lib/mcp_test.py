@@ -11,6 +11,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+import server  # noqa: E402
 from server import ROOT, Failure, Server, build, clean_env  # noqa: E402
 
 CLIENTS = ROOT / "target" / "mcp-clients"
@@ -45,16 +46,9 @@ class Secure(Server):
         made = [str(binary), "--db", str(db), "key", "create", "client", "--scope", "write"]
         self.key = subprocess.run(made, env=clean_env(), check=True, capture_output=True, text=True).stdout.strip()
 
-    def lives(self):
+    def connect(self, timeout_s):
         trusted = ssl.create_default_context(cafile=CERT)
-        connection = http.client.HTTPSConnection("localhost", self.port, timeout=1, context=trusted)
-        try:
-            connection.request("GET", "/health/live")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return http.client.HTTPSConnection("localhost", self.port, timeout=timeout_s, context=trusted)
 
 
 def run(command, home, **more):
@@ -170,8 +164,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(f"FAIL: {failure}", file=sys.stderr)
-        sys.exit(1)
+    server.run(main)

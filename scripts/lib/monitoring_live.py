@@ -31,6 +31,11 @@ FLAGS = ("--readers", READERS, "--max-connections", CROWD + 500, "--backup", "6h
 CROWD_S = 25
 
 
+def beginnings(times, step):
+    """Those of a series' times, a step apart, before which there was none."""
+    return [at for before, at in zip([-math.inf, *times], times) if at - before > 1.5 * step]
+
+
 class Live:
     """One run. `factor` is how many times faster than shipped the alerts are; 1 takes a quarter of an hour."""
 
@@ -38,6 +43,9 @@ class Live:
         self.faulty = faulty
         self.folder = pathlib.Path(folder)
         self.factor, self.say = factor, say
+        # Who is in a hurry scrapes and evaluates each second, and waits no longer for a scrape.
+        self.scrape_every_s, evaluate_every_s, scrape_s = (1, 1, 1) if factor != 1 else map(seconds, source.paces())
+        self.pace = self.scrape_every_s + evaluate_every_s, scrape_s
         self.server = Server(binary, self.folder / "memory.db", FLAGS, port=free_port())
         self.sink = Sink()
         self.faults = []
@@ -63,7 +71,7 @@ class Live:
             self.check(title, check)
         self.fill()
         traffic = Traffic(self.server.port)
-        with traffic, Witness(self.folder, self.factor, traffic.took, self.server) as self.witness:
+        with traffic, Witness(self.folder, self.factor, traffic.took, self.server, self.pace) as self.witness:
             self.say(f"{TRAFFIC_S} s of traffic")
             began = time.time()
             time.sleep(TRAFFIC_S)
@@ -92,7 +100,7 @@ class Live:
         with self.server, Prometheus(self.folder / "quiet", self.server.port, free_port()) as self.hasty:
             self.fill()
             traffic = Traffic(self.server.port)
-            with traffic, Witness(self.folder, 1, traffic.took, self.server) as self.witness:
+            with traffic, Witness(self.folder, 1, traffic.took, self.server, self.pace) as self.witness:
                 began = time.time()
                 self.say(f"{minutes:g} minutes of traffic")
                 time.sleep(minutes * 60)
@@ -182,10 +190,12 @@ class Live:
     def silence(self, since):
         """No alert but the watchdog, unless one about time or about the disk is borne out by who looked at the machine."""
         faults, expressions = [], {rule["name"]: rule["query"] for rule in self.hasty.loaded_rules()}
-        for labels, points in self.hasty.query_range('ALERTS{alertstate="firing",alertname!="AgentMemoryWatchdog"}', since, time.time(), 1):
-            name, at = labels["alertname"], points[0][0]
+        fired = self.hasty.query_range('ALERTS{alertstate="firing",alertname!="AgentMemoryWatchdog"}', since, time.time(), 1)
+        # Each time that one began to fire is judged by what was seen before that, and not by what was seen once.
+        for labels, at in [(labels, at) for labels, points in fired for at in beginnings([at for at, _ in points], 1)]:
+            name = labels["alertname"]
             right, seen = self.witness.judge(labels, at)
-            values = [value for _, shown in self.hasty.query_range(expressions[name], since, at, 1) for _, value in shown]
+            values = [value for _, value in self.hasty.query(expressions[name], at)]
             said = f"{name} fired, at {max(values, default=math.nan):.4g}: {seen}"
             if right:
                 print(f"    RIGHT, on this machine: {said}", flush=True)
@@ -236,14 +246,18 @@ class Live:
 
     def counted_over_the_kill(self, took):
         """A counter of the process begins at 0 with the next, and `increase` knows it. It knows nothing of what was answered
-        after the last scrape before the kill, and it looks at the ends of the range as often as it scrapes."""
+        after the last scrape before the kill, and it looks at the ends of the range as often as it scrapes. A scrape's value is
+        of some moment while it was answered, so that all three are unsure by a scrape's pace and the longest that one took; and
+        the client looks at its clock a moment after the server has counted, which is one request at most. These are less than
+        half of the truth, or nothing is known."""
         now = time.time() - 1
         # A minute before the kill there was traffic already; the more of it, the less the ends matter.
         span = round(now - self.killed_at) + 60
-        of_route = [at for at, route, _ in list(took) if route == COUNTED]
+        of_route = [at for at, _, route, _ in list(took) if route == COUNTED]
         within = lambda start, end: sum(start <= at <= end for at in of_route)
         truth = within(now - span, now)
-        scrape_s = max(1.0, self.hasty.query(f'max_over_time(scrape_duration_seconds{{job="agent-memory"}}[{span}s])', now)[0][1] + 1)
+        took_s = self.hasty.query(f'max_over_time(scrape_duration_seconds{{job="agent-memory"}}[{span}s])', now)[0][1]
+        scrape_s = self.scrape_every_s + took_s
         unsure = within(self.killed_at - scrape_s, self.killed_at + 1) + within(now - span - scrape_s, now - span + scrape_s) + within(now - scrape_s, now) + 1
         told = self.hasty.query(f'sum(increase(agent_memory_http_requests_total{{path="{COUNTED}",method="POST"}}[{span}s]))', now)
         print(f"    Prometheus {told[0][1]:.1f}, the client {truth}, which may differ by {unsure}")

@@ -30,6 +30,13 @@ def alerts():
     return [rule for rule in rules() if "alert" in rule]
 
 
+def paces():
+    """How often the server is scraped and the rules are evaluated, and how long a scrape may take."""
+    made = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    job = next(job for job in made["scrape_configs"] if job["job_name"] == "agent-memory")
+    return job["scrape_interval"], made["global"]["evaluation_interval"], job["scrape_timeout"]
+
+
 def recorded():
     """The recorded series and what they are made of."""
     return {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}

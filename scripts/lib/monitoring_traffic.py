@@ -5,34 +5,24 @@ import pathlib
 import random
 import resource
 import subprocess
-import threading
 import time
 
-from server import Client, Failure, ROOT
+from server import Beside, Client, Failure, ROOT
 
 WORDS = "ferry harbour invoice retry migration index cursor lock ledger sensor tide beacon deploy rollback schema cache".split()
 
 
-class Traffic:
+class Traffic(Beside):
     """One thread of mixed requests, until the `with` block ends. A server that is down meanwhile is nothing to it."""
 
     def __init__(self, port, pause=0.02):
+        super().__init__()
         self.port, self.pause = port, pause
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
         self.rounds = 0
-        # What the client waited for: when, which route, how long.
+        # What the client waited for: when, method, route, how long.
         self.took = []
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join(60)
-
-    def run(self):
+    def work(self):
         client = Client(self.port, None)
         while not self.stopping.is_set():
             for method, path, body in self.round():
@@ -41,7 +31,7 @@ class Traffic:
                 began = time.monotonic()
                 try:
                     client.request(method, path, body)
-                    self.took.append((time.time(), path.partition("?")[0], time.monotonic() - began))
+                    self.took.append((time.time(), method, path.partition("?")[0], time.monotonic() - began))
                 except Failure:
                     self.stopping.wait(0.2)
             self.rounds += 1

@@ -8,36 +8,34 @@ what was free. If that does not bear it out, it is a false alarm, and a fault.
 
 import os
 import pathlib
-import threading
 import time
+
+import monitoring_source as source
+from monitoring_stack import seconds
+from server import Beside
 
 # Ten looks a second are cheap, and a stall of a quarter of a second is not missed.
 PAUSE_S = 0.1
 PAGE = b"\0" * 4096
-# Bounds of the rules (monitoring/alerts.yml).
+# Bounds of the rules (monitoring/alerts.yml), and the range of those that look at one.
 SLOW_COMMIT_S, SLOW_REQUEST_S, LITTLE_FREE = 0.25, 1.0, 0.4
-RANGE_S, FOR_S, HORIZON_S = 300, 300, 24 * 3600
+RANGE_S = {"AgentMemorySlowCommits": 300, "AgentMemorySlowRequests": 300}
+HORIZON_S = 24 * 3600
 
 
-class Witness:
-    """Looks from `with` to its end. `took` is what the client keeps of its requests: when, route, seconds."""
+class Witness(Beside):
+    """Looks from `with` to its end. `took` is what the client keeps of its requests: when, method, route, seconds. `pace` is what
+    Prometheus keeps: how long after it happened something is seen at the latest, and how long a scrape may take, in seconds."""
 
-    def __init__(self, folder, factor, took, server):
+    def __init__(self, folder, factor, took, server, pace):
+        super().__init__()
+        self.seen_s, self.scrape_s = pace
+        self.holds_for = {rule["alert"]: seconds(rule.get("for", "0s")) for rule in source.alerts()}
         self.folder, self.factor, self.took, self.server = pathlib.Path(folder), factor, took, server
         # When, how long a write took, how long one of the server's threads waited since the look before, octets free, in all.
         self.looks = []
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join(60)
-
-    def run(self):
+    def work(self):
         with open(self.folder / "witness", "wb", buffering=0) as file:
             due, waits = time.monotonic(), {}
             while not self.stopping.wait(max(0, due - time.monotonic())):
@@ -54,27 +52,34 @@ class Witness:
     def judge(self, labels, at):
         """Whether an alert that began to fire then is borne out, and what was seen. An alert about anything else is not."""
         name = labels["alertname"]
-        within = [look for look in self.looks if at - (RANGE_S + FOR_S) / self.factor - 2 <= look[0] <= at]
+        began = at - (RANGE_S.get(name, 0) + self.holds_for[name]) / self.factor - self.seen_s
+        within = [look for look in self.looks if began <= look[0] <= at]
         if not within:
             return False, "nobody looked"
-        wrote, late = max(look[1] for look in within), most_in_a_second(within)
+        wrote, late = max(look[1] for look in within), most_within(within, 1)
         seen = f"a write of 4 KiB to the same disk took up to {wrote:.2f} s, and the server waited up to {late:.2f} s in a second for a processor"
         if name == "AgentMemorySlowCommits":
-            return max(wrote, late) > SLOW_COMMIT_S, seen
+            # Who writes waits for the commit, and the rule asks for one in a hundred.
+            right, waited = self.waited(began, at, SLOW_COMMIT_S, lambda method, _: method == "POST")
+            return right and max(wrote, late) > SLOW_COMMIT_S, f"{waited}; {seen}"
         if name == "AgentMemoryDown":
-            # In a hurry a scrape has a second.
-            return late > SLOW_REQUEST_S / 2, seen
+            # A scrape that was not answered in time: for more than half of it there was no processor.
+            return most_within(within, self.scrape_s) > self.scrape_s / 2, seen
         if name == "AgentMemorySlowRequests":
-            waited = [seconds for when, route, seconds in list(self.took) if within[0][0] <= when <= at and route == labels.get("path")]
-            slow = sum(seconds > SLOW_REQUEST_S for seconds in waited)
-            right = slow * 100 >= len(waited) > 0 and max(wrote, late) > SLOW_REQUEST_S / 2
-            return right, f"the client waited over a second for {slow} of {len(waited)} answers; {seen}"
+            right, waited = self.waited(began, at, SLOW_REQUEST_S, lambda _, route: route == labels.get("path"))
+            return right and max(wrote, late) > SLOW_REQUEST_S / 2, f"{waited}; {seen}"
         if name == "AgentMemoryDiskFullIn24h":
             free, size = within[-1][3:]
             trend = slope([(look[0], look[3]) for look in self.looks if look[0] <= at])
             left = free + trend * HORIZON_S / self.factor
             return left < 0 and free < LITTLE_FREE * size, f"{free / 1e9:.1f} of {size / 1e9:.1f} GB were free, and went by {-trend / 1e6:.1f} MB/s"
         return False, seen
+
+    def waited(self, began, ended, bound_s, of):
+        """Whether the client waited longer than that for one in a hundred answers at least, and that in words."""
+        waited = [took for when, method, route, took in list(self.took) if began <= when <= ended and of(method, route)]
+        slow = sum(took > bound_s for took in waited)
+        return slow * 100 >= len(waited) > 0, f"the client waited over {bound_s:g} s for {slow} of {len(waited)} answers"
 
 
 def waited_since(before, server):
@@ -89,9 +94,9 @@ def waited_since(before, server):
     return max((waited - before[thread] for thread, waited in now.items() if thread in before), default=0) / 1e9, now
 
 
-def most_in_a_second(looks):
-    """The largest sum of what was waited within a second."""
-    return max(sum(look[2] for look in looks if first[0] <= look[0] < first[0] + 1) for first in looks)
+def most_within(looks, span_s):
+    """The largest sum of what was waited within so long."""
+    return max(sum(look[2] for look in looks if first[0] <= look[0] < first[0] + span_s) for first in looks)
 
 
 def slope(points):

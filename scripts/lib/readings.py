@@ -5,13 +5,11 @@ usage: [AGENT_MEMORY_FAULT_BIN=FILE] readings.py
 """
 
 import concurrent.futures
-import contextlib
-import sys
 import tempfile
 import time
 
 from faults import FaultyServer, build
-from server import Failure, read_metrics
+from server import EVENT, Failure, read_metrics, run, until
 
 MEGABYTE = 1_000_000
 HEAP_MB = 100
@@ -28,10 +26,6 @@ SLOW_READS, SLOW_MS = 5, 500
 TRIES = 3
 # Those that a write can meet; what `up` is afterwards is told by tests/fault.
 CODES = ("busy", "locked", "nomem", "readonly", "ioerr", "corrupt", "full", "cantopen", "protocol", "notadb")
-EVENT = {
-    "session_id": "s", "channel": "private", "actor": {"type": "agent", "id": "a"}, "kind": "message",
-    "content": {"text": "the tide gauge stands on the pier"},
-}
 
 
 def scrape(server):
@@ -40,15 +34,6 @@ def scrape(server):
 
 def value(server, name, labels=""):
     return scrape(server)[name, labels]
-
-
-def until(holds, what, limit_s=10):
-    deadline = time.monotonic() + limit_s
-    while not (got := holds()):
-        if time.monotonic() > deadline:
-            raise Failure(f"waited in vain: {what}")
-        time.sleep(0.05)
-    return got
 
 
 def near(what, got, wanted, within=NEAR):
@@ -121,12 +106,13 @@ def cache(server):
 
 
 def times(server):
-    for left in reversed(range(TRIES)):
-        try:
-            return timed(server)
-        except Failure:
-            if not left:
-                raise
+    """What the client's clock says and the server's may differ when others keep the client from looking at it: that is tried
+    again, and what is counted wrong is not."""
+    for _ in range(TRIES):
+        told, took = timed(server)
+        if abs(told / took - 1) <= NEAR:
+            break
+    near("the sum of times", told, took)
 
 
 def timed(server):
@@ -139,11 +125,11 @@ def timed(server):
         client.call("GET", "/api/v1/events")
         took += time.monotonic() - began
     after = scrape(server)
-    near("the sum of times", after[f"{family}_sum", path] - before[f"{family}_sum", path], took)
     for bound, wanted in (("0.2", 0), ("+Inf", SLOW_READS)):
         labels = path.replace("}", f',le="{bound}"}}')
         if after[f"{family}_bucket", labels] - before[f"{family}_bucket", labels] != wanted:
             raise Failure(f"not {wanted} of {SLOW_READS} requests are in the bucket {bound}")
+    return after[f"{family}_sum", path] - before[f"{family}_sum", path], took
 
 
 def main():
@@ -152,13 +138,9 @@ def main():
         server.ask("sampler off")
         for check in (memory, pool, cache, times, codes):
             check(server)
-        with contextlib.suppress(Failure):
-            server.stop()
+        if code := server.stop():
+            raise Failure(f"the server ended with status {code}\n{server.log_tail()}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(f"FAIL: {failure}", file=sys.stderr)
-        sys.exit(1)
+    run(main)

@@ -11,6 +11,8 @@ import re
 import signal
 import socket
 import subprocess
+import sys
+import threading
 import time
 import urllib.parse
 
@@ -26,8 +28,53 @@ BATCH_ITEMS = 1000
 BATCH_BYTES = 8 * 1000 * 1000
 
 
+# An event like any other, for whom it does not matter what it says.
+EVENT = {
+    "session_id": "s", "channel": "private", "actor": {"type": "agent", "id": "a"}, "kind": "message",
+    "content": {"text": "the tide gauge stands on the pier"},
+}
+
+
 class Failure(Exception):
     """Something did not go as the contract says; the text is for a reader."""
+
+
+def run(main):
+    """Runs a script. What fails is said in a line on standard error, with exit status 1."""
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        print(f"FAIL: {failure}", file=sys.stderr)
+        sys.exit(1)
+
+
+def until(holds, what, limit_s=10):
+    """Waits for something to hold, and answers what it was answered."""
+    deadline = time.monotonic() + limit_s
+    while not (got := holds()):
+        if time.monotonic() > deadline:
+            raise Failure(f"waited in vain: {what}")
+        time.sleep(0.05)
+    return got
+
+
+class Beside(threading.Thread):
+    """Something that goes on beside a `with` block: `work`, which ends once `stopping` is set."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.stopping = threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.join(60)
+
+    def run(self):
+        self.work()
 
 
 def build():
@@ -92,8 +139,11 @@ class Server:
                 raise Failure(f"the server did not answer GET /health/live within {START_LIMIT_S} s\n{self.log_tail()}")
             time.sleep(0.02)
 
+    def connect(self, timeout_s):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+
     def lives(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
+        connection = self.connect(1)
         try:
             connection.request("GET", "/health/live")
             return connection.getresponse().status == 200

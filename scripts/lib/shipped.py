@@ -7,12 +7,11 @@ What is looked for is taken from the source of the faults, and is found in the b
 
 import re
 import subprocess
-import sys
 import tempfile
 
 import faults
 import server
-from server import Failure, ROOT
+from server import Failure, ROOT, run
 
 SOURCE = ROOT / "src" / "fault" / "injected.rs"
 OPTION = "--fault-socket"
@@ -52,8 +51,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(f"FAIL: {failure}", file=sys.stderr)
-        sys.exit(1)
+    run(main)

@@ -16,7 +16,7 @@ import tempfile
 import threading
 
 from faults import FaultyServer, build
-from server import Failure, read_metrics
+from server import Failure, read_metrics, run
 
 OPERATIONS = 10_000
 CLIENTS = 8
@@ -169,8 +169,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(f"FAIL: {failure}", file=sys.stderr)
-        sys.exit(1)
+    run(main)

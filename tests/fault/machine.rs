@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-use crate::process::command;
+use crate::process::{command, skip_as_user};
 use crate::talk::beside;
 
 /// The shim, compiled once.
@@ -173,22 +173,31 @@ fn parse(bytes: &[u8]) -> Vec<Record<'_>> {
     records
 }
 
-/// Runs a tool that only root may, if it is there. False, with a word on standard error, if it does not work.
+/// Runs a tool that only root may, and answers whether that went well; if not, what needs it is skipped.
+#[track_caller]
 fn as_root(tool: &str, args: &[&str]) -> bool {
-    let outcome = Command::new(tool).args(args).output();
-    match outcome {
-        Ok(output) if output.status.success() => true,
-        Ok(output) => {
-            eprintln!(
-                "SKIPPED: {tool} {args:?} says {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-            false
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: {tool} cannot be run: {error}");
-            false
-        }
+    let failed = by_root(tool, args).err();
+    if let Some(why) = &failed {
+        skip_as_user(why);
+    }
+    failed.is_none()
+}
+
+/// Runs a tool, and answers why it did not go well.
+fn by_root(tool: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(tool).args(args).output();
+    let output = output.map_err(|error| format!("{tool} cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{tool} {args:?} says {}", said.trim()))
+}
+
+/// Takes back what [`as_root`] did. A failure of a test must not be hidden by one of this.
+fn let_go(tool: &str, args: &[&str]) {
+    if let Err(why) = by_root(tool, args) {
+        eprintln!("{why}");
     }
 }
 
@@ -225,7 +234,7 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         // Lazily: a server that a failed test leaves behind must not keep it.
-        as_root("umount", &["-l", self.path().to_str().unwrap()]);
+        let_go("umount", &["-l", self.path().to_str().unwrap()]);
     }
 }
 
@@ -249,7 +258,7 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         for file in &self.0 {
-            as_root("chattr", &["-i", file.to_str().unwrap()]);
+            let_go("chattr", &["-i", file.to_str().unwrap()]);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! what is said to a server and what has to hold of its file afterwards. One module a kind of fault.
 //!
 //! A test that needs root or a tool that is missing prints `SKIPPED` with the reason; another one that needs neither
-//! meets the same fault in another way.
+//! meets the same fault in another way. In the gate (`AGENT_MEMORY_ALL`) a missing tool is a failure.
 //!
 //! **Invariant:** every test can fail: what detects a loss is also shown to detect one.
 
@@ -23,6 +23,7 @@
 // On Linux alone: what needs a shim, strace or a mount.
 #[cfg(target_os = "linux")]
 mod clock;
+#[cfg(target_os = "linux")]
 mod copies;
 mod damage;
 #[cfg(target_os = "linux")]

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::harness::{event, texts};
-use crate::process::{BINARY, command, wait_for};
+use crate::process::{BINARY, command, skip, wait_for};
 
 /// An address of RFC 5737, which nothing in the world has.
 const ADDRESS: &str = "192.0.2.1";
@@ -38,7 +38,7 @@ impl Exposed {
         };
         let made = unshare(&["true"]).output();
         if !made.as_ref().is_ok_and(|made| made.status.success()) {
-            eprintln!("SKIPPED: no network of its own can be made here: {made:?}");
+            skip(&format!("no network of its own can be made here: {made:?}"));
             return None;
         }
         let child = unshare(&[BINARY, "--db"])

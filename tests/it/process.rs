@@ -34,6 +34,25 @@ pub(crate) fn command(db: &Path) -> Command {
     command
 }
 
+/// For a test that cannot run here: says so, and is a failure where every test has to run. The gate, which installs what
+/// they need, asks for that by `AGENT_MEMORY_ALL`.
+#[track_caller]
+pub(crate) fn skip(why: &str) {
+    assert!(std::env::var_os("AGENT_MEMORY_ALL").is_none(), "{why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+/// The same for what only root may do: without root it is skipped in the gate too, which says so at its end.
+#[cfg(unix)]
+#[track_caller]
+pub(crate) fn skip_as_user(why: &str) {
+    if rustix::process::geteuid().is_root() {
+        skip(why);
+    } else {
+        eprintln!("SKIPPED: {why}");
+    }
+}
+
 /// Waits for a condition, looking every few milliseconds.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;

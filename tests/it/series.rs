@@ -70,8 +70,9 @@ fn each_read_keeps_a_connection_once() {
         )
         .0
     };
-    // Now and then a job thread looks as well, so the fewest of some rounds are what the requests alone did.
-    let mut fewest = (f64::MAX, f64::MAX);
+    // Now and then a job thread looks as well, at most every ten seconds, and a round takes some milliseconds: so no round has
+    // fewer than the requests, and at least half of them have no more.
+    let mut rounds = Vec::new();
     let mut after = app.scrape();
     for _ in 0..4 {
         let before = after;
@@ -83,9 +84,16 @@ fn each_read_keeps_a_connection_once() {
             held(&after) - held(&before),
             waited(&after) - waited(&before),
         );
-        fewest = (fewest.0.min(helds), fewest.1.min(waits));
+        rounds.push((helds, waits));
     }
-    assert_eq!(fewest, (10.0, 10.0));
+    assert!(
+        rounds
+            .iter()
+            .all(|(held, waited)| *held >= 10.0 && *waited >= 10.0),
+        "{rounds:?}"
+    );
+    let exact = rounds.iter().filter(|round| **round == (10.0, 10.0));
+    assert!(exact.count() >= 2, "{rounds:?}");
     assert_eq!(
         after.value("agent_memory_sqlite_oldest_reader_seconds"),
         0.0

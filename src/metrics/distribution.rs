@@ -3,7 +3,7 @@
 //! Ours, because the crate's histogram can be read through its protocol buffers alone, some ten allocations each, and
 //! has no exemplars. Here a scrape copies what is there.
 //!
-//! An observation is two relaxed additions. The count is the sum of the buckets, so a scrape never sees a value that is
+//! An observation is two relaxed additions, to the part of its thread. The count is the sum of the buckets, so a scrape never sees a value that is
 //! counted and in no bucket; the sum may be one observation ahead or behind.
 //!
 //! **Invariant:** observing takes no lock, waits for nobody, and allocates nothing.
@@ -11,10 +11,13 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::metrics::encode::Snapshot;
+use crate::metrics::shard::{self, SHARDS};
 
 /// Longest id that an exemplar keeps; the server takes none that is longer.
 const ID_BYTES: usize = 64;
 const WORDS: usize = ID_BYTES / 8;
+/// Numbers on two lines of memory, which processors fetch together.
+const LINE_WORDS: usize = 16;
 /// How long an exemplar stands before another takes its place, in nanoseconds: scrapes are seldom more frequent, and a
 /// busy route would otherwise write one a request.
 const STANDS: u64 = 1_000_000_000;
@@ -24,9 +27,30 @@ const STANDS: u64 = 1_000_000_000;
 pub(super) struct Distribution {
     bounds: &'static [f64],
     per_one: f64,
-    /// How many values each bucket has for itself; the last is the infinite one's.
-    buckets: Box<[AtomicU64]>,
-    sum: AtomicU64,
+    parts: [Part; SHARDS],
+}
+
+/// What some threads have observed: how many values each bucket has for itself, the last for the infinite one; their sum;
+/// and nothing, as far as the end of a line of memory.
+#[derive(Debug)]
+struct Part(Box<[AtomicU64]>);
+
+impl Part {
+    fn new(bounds: usize) -> Self {
+        let words = (bounds + 2).next_multiple_of(LINE_WORDS);
+        Self((0..words).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn add(&self, place: usize, more: u64) {
+        if let Some(number) = self.0.get(place) {
+            number.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self, place: usize) -> u64 {
+        let number = self.0.get(place);
+        number.map_or(0, |number| number.load(Ordering::Relaxed))
+    }
 }
 
 impl Distribution {
@@ -35,13 +59,7 @@ impl Distribution {
         Self {
             bounds,
             per_one,
-            buckets: bounds
-                .iter()
-                .map(|_| 0)
-                .chain([0])
-                .map(AtomicU64::new)
-                .collect(),
-            sum: AtomicU64::new(0),
+            parts: std::array::from_fn(|_| Part::new(bounds.len())),
         }
     }
 
@@ -58,27 +76,28 @@ impl Distribution {
         )]
         let exported = value as f64 / self.per_one;
         let index = self.bounds.partition_point(|bound| *bound < exported);
-        if let Some(bucket) = self.buckets.get(index) {
-            bucket.fetch_add(1, Ordering::Relaxed);
+        if let Some(part) = self.parts.get(shard::mine()) {
+            part.add(index, 1);
+            part.add(self.bounds.len() + 1, value);
         }
-        self.sum.fetch_add(value, Ordering::Relaxed);
         index
     }
 
     /// What there is now.
     pub(super) fn freeze(&self) -> Frozen {
+        let all = |place| self.parts.iter().map(|part| part.get(place)).sum::<u64>();
         let mut count = 0;
-        let mut cumulative = Vec::with_capacity(self.buckets.len());
-        for bucket in &self.buckets {
-            count += bucket.load(Ordering::Relaxed);
+        let mut cumulative = Vec::with_capacity(self.bounds.len());
+        for bucket in 0..self.bounds.len() {
+            count += all(bucket);
             cumulative.push(count);
         }
-        cumulative.pop();
+        count += all(self.bounds.len());
         #[expect(
             clippy::cast_precision_loss,
             reason = "exact for a hundred days of nanoseconds"
         )]
-        let sum = self.sum.load(Ordering::Relaxed) as f64 / self.per_one;
+        let sum = all(self.bounds.len() + 1) as f64 / self.per_one;
         Frozen {
             bounds: self.bounds,
             cumulative,

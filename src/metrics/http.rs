@@ -6,15 +6,16 @@
 //! **Invariant:** what a client sends decides which series moves, and never how many there are.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::FixedState;
 use prometheus::{IntCounter, IntCounterVec, Registry};
 
 use crate::fault;
 use crate::metrics::counter::{self, Counters};
 use crate::metrics::distribution::{Distribution, Frozen, Held, Slot};
 use crate::metrics::encode::{Body, Exemplar, Kind, labels};
+use crate::metrics::shard::Level;
 use crate::metrics::{RouteLabel, UNMATCHED};
 
 /// The value that stands for all other methods.
@@ -119,10 +120,10 @@ pub(super) struct Http {
     started: Instant,
     /// One for each path and method, in the order in which they are written.
     routes: Vec<Route>,
-    known: HashMap<&'static str, Vec<(&'static str, usize)>>,
+    known: HashMap<&'static str, Vec<(&'static str, usize)>, FixedState>,
     unmatched: HashMap<&'static str, usize>,
     requests: IntCounterVec,
-    in_flight: AtomicI64,
+    in_flight: Level,
     abandoned: Counters,
     refused: Counters,
     overflow: Counters,
@@ -157,7 +158,7 @@ impl Http {
         let mut http = Self {
             started,
             routes: Vec::new(),
-            known: HashMap::new(),
+            known: HashMap::default(),
             unmatched: HashMap::new(),
             requests: counter::family(
                 registry,
@@ -165,7 +166,7 @@ impl Http {
                 "HTTP requests answered, by route pattern, method and status.",
                 &["method", "path", "status"],
             )?,
-            in_flight: AtomicI64::new(0),
+            in_flight: Level::default(),
             abandoned: Counters::one(
                 registry,
                 "agent_memory_http_requests_abandoned_total",
@@ -217,14 +218,14 @@ impl Http {
         if !fault::measures() {
             return;
         }
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.add(1);
     }
 
     pub(super) fn ends(&self, answered: &Answered<'_>) {
         if !fault::measures() {
             return;
         }
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.add(-1);
         let Some(route) = self.routes.get(self.route(answered)) else {
             return;
         };
@@ -272,7 +273,7 @@ impl Http {
         if !fault::measures() {
             return;
         }
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.add(-1);
         self.abandoned.inc("");
     }
 
@@ -321,7 +322,7 @@ impl Http {
                 .iter()
                 .map(|route| route.exemplars.iter().map(Slot::read).collect())
                 .collect(),
-            in_flight: self.in_flight.load(Ordering::Relaxed),
+            in_flight: self.in_flight.get(),
             abandoned: self.abandoned.freeze(),
             refused: self.refused.freeze(),
             overflow: self.overflow.freeze(),

@@ -56,6 +56,7 @@ mod limit;
 mod mcp;
 pub mod process;
 mod runtime;
+mod shard;
 mod store;
 mod upkeep;
 

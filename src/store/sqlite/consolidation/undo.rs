@@ -31,6 +31,15 @@ struct Kept {
 
 const KEPT: &str = "select change_no, entity_type, entity_id, before, after_hash, taken_seq from consolidation_change where job_no = ?1";
 
+/// Later runs found nothing to do because this one had done it: what they saw is as new again as it was to this one.
+const FORGET_SEEN: &str = "update consolidation_job set last_handoff = min(last_handoff, coalesce((
+         select before.last_handoff from consolidation_job before
+         where before.tenant_no = ?1 and before.job_type = ?2 and before.status = 1 and before.undone_at is null
+             and before.job_no < ?3
+         order by before.job_no desc limit 1
+     ), 0))
+     where tenant_no = ?1 and job_type = ?2 and job_no > ?3";
+
 fn read_kept(row: &Row<'_>) -> Result<Kept, StoreError> {
     let before: Option<String> = row.get(3)?;
     let before = before.map(|json| serde_json::from_str(&json).map_err(|_| damaged("state")));
@@ -195,6 +204,7 @@ impl crate::store::sqlite::Sqlite {
             }
             let sql = "update consolidation_job set undone_at = ?2 where job_no = ?1";
             unit.execute(sql, (job_no, now.millis()))?;
+            unit.execute(FORGET_SEEN, (tenant_no, job.job_type.code(), job_no))?;
             unit.did(&tenant, AuditAction::ConsolidationUndo, id.bytes());
             Ok(Slice::Done)
         })

@@ -5,7 +5,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use serde_json::{Value, json};
 
 use crate::export::cli;
@@ -545,4 +545,64 @@ fn nothing_is_lost_by_saving_a_file_that_is_sound() {
     let server = Server::start(&new);
     let answer = client().get(server.url("/api/v1/stats")).call().unwrap();
     assert_eq!(answer.status(), 401);
+}
+
+/// What a version did that made one segment of the index out of many, in slices, while others wrote: each slice began anew,
+/// a level higher, and at the last level segments are piled up until FTS5 takes no more.
+#[test]
+fn an_index_without_room_for_segments_is_named_and_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = memory(dir.path());
+    let mut connection = open(&db);
+    connection
+        .pragma_update(None, "synchronous", "off")
+        .unwrap();
+    let add = "insert into term_index (rowid, terms) values (?1, ?2)";
+    let mut row = 1_000_000;
+    // More than one slice takes.
+    let large = connection.transaction().unwrap();
+    for _ in 0..2_000 {
+        row += 1;
+        let words: Vec<_> = (0..50).map(|word| format!("{row}x{word}")).collect();
+        large.execute(add, (row, words.join(" "))).unwrap();
+    }
+    large.commit().unwrap();
+    let refused = (0..5_000).find_map(|_| {
+        row += 1;
+        connection
+            .execute(add, (row, format!("{row}")))
+            .err()
+            .or_else(|| {
+                let slice = "insert into term_index (term_index, rank) values ('merge', -1)";
+                connection.execute(slice, []).err()
+            })
+    });
+    let refused = refused.expect("the index took all of it");
+    assert_eq!(refused.sqlite_error_code(), Some(ErrorCode::DiskFull));
+    drop(connection);
+
+    let mut server = Server::start(&db);
+    let event = json!({
+        "session_id": "s", "channel": "private", "actor": {"type": "agent", "id": "a"}, "kind": "message",
+        "content": {"text": "the tide turns at noon"},
+    });
+    let write = |server: &Server| {
+        let answer = client()
+            .post(server.url("/api/v1/events"))
+            .send_json(&event)
+            .unwrap();
+        answer.status().as_u16()
+    };
+    assert_eq!(write(&server), 503);
+    assert!(server.terminate().success());
+
+    let (code, words) = doctor(&db, &[]);
+    assert_eq!(code, 1, "{words}");
+    assert!(wrong(&words, "index").contains("segments"), "{words}");
+    let (code, words) = doctor(&db, &["--repair"]);
+    assert_eq!(code, 0, "{words}");
+    assert_eq!(doctor(&db, &[]).0, 0);
+    let mut server = Server::start(&db);
+    assert_eq!(write(&server), 201);
+    assert!(server.terminate().success());
 }

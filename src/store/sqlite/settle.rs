@@ -1,9 +1,8 @@
-//! Makes few of the term index's many segments in the gaps between writes.
+//! Merges the many segments of the term index into a few, in the gaps between writes.
 //!
-//! A search looks for each of its terms in every segment, and what the writer merges between writes leaves a dozen or two;
-//! with a few a search is a tenth cheaper. Making them reads and writes much of the index, so it is done when the memory has
-//! grown by a quarter since the last time. Of a file that is opened nobody knows when that was; it is due if there are many
-//! segments.
+//! A search looks for each of its terms in every segment, and what the writer merges between writes leaves a dozen or two.
+//! Merging them reads and writes much of the index, so it is done when the memory has grown by a quarter since the last
+//! time. Of a file that is opened nobody knows when that was; it is due if there are many segments.
 //!
 //! FTS5 can make a single segment of all, by a `merge` of a negative number of pages. That begins anew, one level higher,
 //! with each write that comes between two of its slices; of a large index it never ends, and at level 64 FTS5 takes no more
@@ -13,6 +12,8 @@
 //! **Invariant:** a write waits for one slice at most, some milliseconds; the levels are as many as the index has doublings.
 
 use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
 
 use crate::store::StoreError;
 use crate::store::measure::Op;
@@ -84,7 +85,7 @@ impl Settler {
         let last: i64 = last.unwrap_or(0);
         let settled = match self.settled {
             Some(settled) => settled.min(last),
-            None if segments(group)? > FEW_SEGMENTS => 0,
+            None if segments(group.connection())? > FEW_SEGMENTS => 0,
             None => last,
         };
         let has_grown = last - settled >= LEAST_GROWTH.max(settled / 4);
@@ -114,9 +115,9 @@ fn merge(group: &mut Group) -> Result<bool, StoreError> {
 }
 
 /// How many segments the index has; a millisecond for a million events.
-fn segments(group: &Group) -> rusqlite::Result<i64> {
+pub(super) fn segments(connection: &Connection) -> rusqlite::Result<i64> {
     let sql = "select count(distinct segid) from term_index_idx";
-    let count = find(group.connection(), sql, [], |row| row.get(0))?;
+    let count = find(connection, sql, [], |row| row.get(0))?;
     Ok(count.unwrap_or(0))
 }
 
@@ -162,7 +163,7 @@ mod tests {
             add(&mut group, 2_000 + number);
         }
         assert!(levels(&group) < 16, "{}", levels(&group));
-        assert!(segments(&group).unwrap() < 16);
+        assert!(segments(group.connection()).unwrap() < 16);
         let sql = "select v from term_index_config where k = 'usermerge'";
         let usermerge: Option<i64> = find(group.connection(), sql, [], |row| row.get(0)).unwrap();
         assert_eq!(
@@ -188,12 +189,12 @@ mod tests {
         for number in 0..LEAST_GROWTH {
             add(&mut group, number);
         }
-        assert!(segments(&group).unwrap() > 3);
+        assert!(segments(group.connection()).unwrap() > 3);
         settler.looked_at = None;
         while settler.is_due(&group) {
             settler.in_a_gap(&mut group, &mut checkpointer);
         }
-        assert!(segments(&group).unwrap() <= 4);
+        assert!(segments(group.connection()).unwrap() <= 4);
         let sql = "select count(*) from term_index where term_index match '\"1:common\"'";
         let found: Option<i64> = find(group.connection(), sql, [], |row| row.get(0)).unwrap();
         assert_eq!(found, Some(LEAST_GROWTH));

@@ -4,6 +4,9 @@
 //! each passage the hashes of its terms are added up, and those that the index has are taken away: what is not zero is
 //! wrong. Some 30 µs a passage, and a few words of memory.
 //!
+//! FTS5 refuses a write that would make the 2,001st segment (`FTS5_MAX_SEGMENT`), as if the disk were full. A sound index is
+//! far from it: each level has 16 at most, and the levels are the doublings of its size.
+//!
 //! **Invariant:** reads alone.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -12,10 +15,13 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use rusqlite::Connection;
 
 use crate::store::sqlite::passage::{document, each_anew};
+use crate::store::sqlite::settle::segments;
 use crate::store::{Finding, StoreError};
 
 /// Passages that are named.
 const NAMED: usize = 5;
+/// More segments than a sound index has, and half of what FTS5 takes.
+const MANY_SEGMENTS: i64 = 1_000;
 /// What is part of a term beside letters and digits, as the index was told.
 const TERM_CHARS: &str = "_-./:#@+";
 
@@ -49,6 +55,17 @@ pub(super) fn look(connection: &Connection) -> Result<Finding, StoreError> {
         .filter(|(_, left)| *left != 0)
         .map(|(seq, _)| seq)
         .collect();
+    let segments = segments(connection)?;
+    if segments > MANY_SEGMENTS {
+        return Ok(Finding {
+            check: "index",
+            ok: false,
+            detail: format!(
+                "the index is in {segments} segments, and at 2,000 every write is refused: `agent-memory doctor --repair` makes \
+                 it anew"
+            ),
+        });
+    }
     let named: Vec<_> = wrong.iter().take(NAMED).map(ToString::to_string).collect();
     Ok(Finding {
         check: "index",

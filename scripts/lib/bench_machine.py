@@ -65,7 +65,7 @@ def cpu_s(pid):
 def rest(pid):
     """Waits until a server has nothing left to do of its own accord, and answers how many seconds that took.
 
-    After much was written it makes one of the many segments of the index, beside whatever is asked meanwhile.
+    After much was written it merges the many segments of the index, beside whatever is asked meanwhile.
     """
     began, calm = time.monotonic(), 0
     while calm < REST_CALM:

@@ -3,8 +3,8 @@
 //! Ours, because the crate's histogram can be read through its protocol buffers alone, some ten allocations each, and
 //! has no exemplars. Here a scrape copies what is there.
 //!
-//! An observation is two relaxed additions, to the part of its thread. The count is the sum of the buckets, so a scrape never sees a value that is
-//! counted and in no bucket; the sum may be one observation ahead or behind.
+//! An observation is two relaxed additions, to the part of its thread. The count is the sum of the buckets, so a scrape
+//! never sees a value that is counted and in no bucket; the sum may be one observation ahead or behind.
 //!
 //! **Invariant:** observing takes no lock, waits for nobody, and allocates nothing.
 

@@ -120,7 +120,10 @@ pub(super) struct Http {
     started: Instant,
     /// One for each path and method, in the order in which they are written.
     routes: Vec<Route>,
+    /// The indices of a path's routes, by method. Looked up once a request, by names that are our own: nobody can make them
+    /// collide.
     known: HashMap<&'static str, Vec<(&'static str, usize)>, FixedState>,
+    /// The same of what matched no path, by method.
     unmatched: HashMap<&'static str, usize>,
     requests: IntCounterVec,
     in_flight: Level,

@@ -1,7 +1,7 @@
 //! Numbers that all threads add to, in a part for each few of them.
 //!
-//! A line of memory that two processors write in turn costs either some fifty nanoseconds each time, which is what it takes
-//! to measure a whole request otherwise. So threads take turns at parts that share no line, and a scrape adds these up.
+//! A line of memory that two processors write in turn goes from one to the other each time. So each thread has one of a few
+//! parts, which share no line, and a scrape adds the parts up.
 //!
 //! **Invariant:** a part is only ever added to by what was counted, so that a sum over parts never misses any, and never
 //! falls where nothing is taken off.

@@ -20,7 +20,7 @@ use crate::store::sqlite::passage::quoted_whole;
 
 /// Rarer words are counted each time.
 pub(super) const COMMON: i64 = 1_000;
-/// So many are counted one by one, in a quarter of a millisecond.
+/// So many are counted one by one.
 const COUNTED: i64 = 20_000;
 /// Passages of a stretch.
 const STRETCH: i64 = 500;

@@ -222,7 +222,7 @@ fn neither_paths_nor_tenants_nor_sessions_make_series_and_a_scrape_stays_small()
         let octet = dice.below(256);
         app.send(&method, &format!("{start}{end}%{octet:02X}"), &[], None);
     }
-    for index in 0..300 {
+    for index in 0..1_000 {
         app.record(
             json!({"tenant_id": format!("t{index}"), "session_id": format!("s{index}"),
             "actor": {"type": "agent", "id": format!("a{index}")}}),

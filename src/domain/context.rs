@@ -110,8 +110,9 @@ impl ContextQuery {
                 }
             })?;
         search.limit = SEARCH_HITS;
-        // A bundle tells of everything that it leaves out.
+        // A bundle tells of everything that it leaves out, and of nothing why it was found.
         search.collapse = false;
+        search.explain = false;
         let max_tokens = page::parse_limit(
             "max_tokens",
             draft.max_tokens,

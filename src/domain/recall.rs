@@ -108,6 +108,8 @@ pub struct RecallQuery {
     pub max_tokens: Option<usize>,
     /// Whether memories that say the same become one hit.
     pub collapse: bool,
+    /// Whether each hit says why it was found.
+    pub explain: bool,
 }
 
 /// What a search may find.
@@ -189,6 +191,7 @@ impl RecallQuery {
             min_score: draft.min_score,
             max_tokens: max_tokens.and_then(|tokens| usize::try_from(tokens).ok()),
             collapse: true,
+            explain: true,
         })
     }
 }
@@ -253,7 +256,7 @@ fn is_zero(count: &usize) -> bool {
 }
 
 /// Why a hit was found.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Why {
     /// The share of the question's information that stands in the passage, 0 to 1.
     pub coverage: f64,

@@ -19,8 +19,18 @@ pub fn estimate(text: &str) -> usize {
     let mut walk = Walk::default();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        walk.step(*byte, bytes, at);
-        at += 1;
+        match bytes.get(at + 1) {
+            Some(letter)
+                if *byte == b' ' && letter.is_ascii_lowercase() && walk.last != Class::Space =>
+            {
+                walk.word(*letter);
+                at += 2;
+            }
+            _ => {
+                walk.step(*byte, bytes, at);
+                at += 1;
+            }
+        }
         if walk.last == Class::Lower {
             // Most of most texts are small letters after small letters.
             let rest = bytes.get(at..).unwrap_or_default();
@@ -148,6 +158,14 @@ impl Walk {
             (self.before, self.run) = (self.last, 1);
         }
         self.last = class;
+    }
+
+    /// A space after something else and the small letter after it, as [`Walk::step`] would take them one by one.
+    #[inline]
+    fn word(&mut self, letter: u8) {
+        self.cost += TOKEN;
+        (self.before, self.last, self.run) = (Class::Space, Class::Lower, 1);
+        self.last_byte = letter;
     }
 
     /// Small letters after a small letter, as [`Walk::step`] would take them one by one.
@@ -447,6 +465,15 @@ export async function fetchUser(id: number, opts: RequestInit = {}): Promise<Use
             let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
             let counts: Vec<usize> = ends.map(|end| estimate(&text[..end])).collect();
             prop_assert!(counts.is_sorted(), "{:?}", counts);
+        }
+
+        #[test]
+        fn what_is_taken_at_a_stride_costs_what_it_costs_step_by_step(text in "(?s:.){0,60}|[ a-c.\\nA-C']{0,80}") {
+            let mut walk = Walk::default();
+            for (at, byte) in text.bytes().enumerate() {
+                walk.step(byte, text.as_bytes(), at);
+            }
+            prop_assert_eq!(estimate(&text), whole(walk.cost).max(usize::from(!text.is_empty())));
         }
 
         #[test]

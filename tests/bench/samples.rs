@@ -192,7 +192,7 @@ fn row(place: usize, text: &str) -> anyhow::Result<Row> {
     Ok(Row {
         chunk: number,
         entity: (EntityType::Event, number),
-        opening: true,
+        part: (ChunkField::Content, 0, u32::try_from(text.len())?),
         session: Some(i64::try_from(session)?),
         ts,
         signature: NewChunk::whole(ChunkField::Content, &text, ts, &[], Some(voice)).signature,

@@ -4,7 +4,7 @@
 
 use crate::domain::recall::Signature;
 use crate::domain::terms::QueryTerm;
-use crate::domain::{EntityType, Timestamp};
+use crate::domain::{ChunkField, EntityType, Timestamp};
 
 /// What a store offers for a question: passages, how they follow each other, and the statistics to weigh them by.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +26,8 @@ pub struct Row {
     pub chunk: i64,
     /// The entity's type and the store's number of it, which grows with insertion.
     pub entity: (EntityType, i64),
-    /// Whether the entity begins with it.
-    pub opening: bool,
+    /// Which part of the entity's text it is: the field, and from which byte to which.
+    pub part: (ChunkField, u32, u32),
     /// Its session.
     pub session: Option<i64>,
     /// When the entity happened.
@@ -42,4 +42,11 @@ pub struct Row {
     pub shown: bool,
     /// The decision that took its place.
     pub successor: Option<i64>,
+}
+
+impl Row {
+    /// Whether an event begins with it.
+    pub fn is_opening(&self) -> bool {
+        self.entity.0 == EntityType::Event && self.part.1 == 0
+    }
 }

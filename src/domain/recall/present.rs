@@ -119,7 +119,9 @@ impl<'a> Presenter<'a> {
                 hit.duplicates.push(found.id);
             }
         } else if self.hits.len() < self.query.limit {
-            self.hits.push((hit(ranking, ranked, found), fact));
+            let explain = self.query.explain.then(|| why(ranking, ranked));
+            let hit = hit(ranked.score, found, explain.unwrap_or_default());
+            self.hits.push((hit, fact));
         }
     }
 
@@ -140,38 +142,42 @@ impl<'a> Presenter<'a> {
     }
 }
 
-fn hit(ranking: &Ranking<'_>, ranked: &Ranked, found: Found) -> Hit {
-    let reasons = ranking.reasons(ranked);
-    let matched = reasons.matched.into_iter().take(NAMED_TERMS);
-    let mut features = reasons.features;
-    features.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+fn hit(score: f64, found: Found, why: Why) -> Hit {
     Hit {
         id: found.id,
         entity_type: found.entity_type,
         text: found.text,
-        score: round(ranked.score),
+        score: round(score),
         ts: found.ts,
         refs: found.refs,
         status: found.status,
         superseded_by: found.superseded_by,
         duplicates: Vec::new(),
         duplicate_count: 0,
-        why: Why {
-            coverage: round(ranked.coverage),
-            matched: matched
-                .map(|(term, share)| MatchedTerm {
-                    term,
-                    share: round(share),
-                })
-                .collect(),
-            features: features
-                .into_iter()
-                .map(|(feature, share)| FeatureShare {
-                    feature: feature.as_str(),
-                    share: round(share),
-                })
-                .collect(),
-        },
+        why,
+    }
+}
+
+fn why(ranking: &Ranking<'_>, ranked: &Ranked) -> Why {
+    let reasons = ranking.reasons(ranked);
+    let matched = reasons.matched.into_iter().take(NAMED_TERMS);
+    let mut features = reasons.features;
+    features.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    Why {
+        coverage: round(ranked.coverage),
+        matched: matched
+            .map(|(term, share)| MatchedTerm {
+                term,
+                share: round(share),
+            })
+            .collect(),
+        features: features
+            .into_iter()
+            .map(|(feature, share)| FeatureShare {
+                feature: feature.as_str(),
+                share: round(share),
+            })
+            .collect(),
     }
 }
 

@@ -16,6 +16,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use foldhash::fast::FixedState;
+
 use crate::domain::recall::pool::{Pool, Row};
 use crate::domain::recall::signature::{Signature, name_hash};
 use crate::domain::recall::weights::{Feature, WEIGHTS};
@@ -81,6 +83,9 @@ impl Ranking<'_> {
     }
 }
 
+/// The best passage of each entity. Its keys are the store's own numbers: nobody can make them collide.
+type Best = HashMap<(EntityType, i64), Ranked, FixedState>;
+
 /// The values of a row's features, in the order of [`WEIGHTS`].
 pub type Features = [f64; WEIGHTS.len()];
 
@@ -95,7 +100,7 @@ pub fn features(query: &RecallQuery, pool: &Pool) -> Vec<(usize, Features)> {
 /// The best passage of each entity, best first.
 pub fn rank<'a>(query: &'a RecallQuery, pool: &'a Pool) -> Ranking<'a> {
     let scorer = Scorer::new(&query.question, pool);
-    let mut best: HashMap<(EntityType, i64), Ranked> = HashMap::new();
+    let mut best = Best::default();
     for (row, facts) in pool.rows.iter().enumerate().filter(|(_, row)| row.shown) {
         let Some(ranked) = scorer.score(row) else {
             continue;
@@ -143,7 +148,7 @@ fn is_relevant(query: &RecallQuery, pool: &Pool, ranked: &[Ranked]) -> bool {
 
 /// What took the place of a decision that was found is found with it, and for the same reasons if it shares no word with
 /// the question.
-fn find_successors(best: &mut HashMap<(EntityType, i64), Ranked>, rows: &[Row]) {
+fn find_successors(best: &mut Best, rows: &[Row]) {
     let mut open: Vec<Ranked> = best.values().cloned().collect();
     // Of several that it follows, it is found by the best.
     let key = |hit: &Ranked| (hit.score, rows.get(hit.row).map(|row| row.entity));

@@ -43,9 +43,13 @@ pub fn closest<'a>(
     typed: &str,
     known: impl Iterator<Item = &'a (String, i64)>,
 ) -> Vec<(String, i64)> {
-    let most = if typed.len() >= LONG { 2 } else { 1 };
+    let (most, most_changed) = if typed.len() >= LONG { (2, 4) } else { (1, 2) };
+    let of_typed = letters(typed);
     let errors = |word: &str| {
-        let near = word.len().abs_diff(typed.len()) <= most && word.is_ascii();
+        // An error takes one letter away and puts another one there, at most; most words are told apart by that.
+        let near = word.len().abs_diff(typed.len()) <= most
+            && word.is_ascii()
+            && (of_typed ^ letters(word)).count_ones() <= most_changed;
         near.then(|| errors(typed.as_bytes(), word.as_bytes()))
             .filter(|errors| *errors <= most)
     };
@@ -61,17 +65,26 @@ pub fn closest<'a>(
         .collect()
 }
 
+/// Which letters a word has, a bit each; others than small ones share the bits that are left.
+fn letters(word: &str) -> u32 {
+    word.bytes()
+        .fold(0, |bits, letter| bits | 1 << (letter & 0x1f))
+}
+
 /// Letters changed, missing, too many, or swapped with their neighbour (optimal string alignment). Words longer than
 /// [`MAX_LETTERS`] and the errors that may be in it count as all wrong.
 fn errors(a: &[u8], b: &[u8]) -> usize {
     // Three rows of the matrix: the one before the last is what a swap looks back to.
     let mut before_last = [0; WIDTH];
-    let mut last: [usize; WIDTH] = std::array::from_fn(|place| place);
+    let mut last = [0; WIDTH];
+    for (cell, letters) in last.iter_mut().zip(0..) {
+        *cell = letters;
+    }
     if a.len() >= WIDTH || b.len() >= WIDTH {
         return a.len().max(b.len());
     }
     let mut letter_before = None;
-    for (row, letter) in (1..).zip(a) {
+    for (row, letter) in (1_u8..).zip(a) {
         let mut this = [0; WIDTH];
         let mut left = row;
         let mut other_before = None;
@@ -79,12 +92,12 @@ fn errors(a: &[u8], b: &[u8]) -> usize {
             *first = row;
         }
         for (place, other) in (1..).zip(b) {
-            let above = |cells: &[usize; WIDTH], back: usize| {
-                cells.get(place - back).copied().unwrap_or(usize::MAX / 2)
+            let above = |cells: &[u8; WIDTH], back: usize| {
+                cells.get(place - back).copied().unwrap_or(u8::MAX / 2)
             };
             let mut value = (left + 1)
                 .min(above(&last, 0) + 1)
-                .min(above(&last, 1) + usize::from(letter != other));
+                .min(above(&last, 1) + u8::from(letter != other));
             if place > 1 && letter_before == Some(other) && other_before == Some(letter) {
                 value = value.min(above(&before_last, 2) + 1);
             }
@@ -97,11 +110,14 @@ fn errors(a: &[u8], b: &[u8]) -> usize {
         letter_before = Some(letter);
         (before_last, last) = (last, this);
     }
-    last.get(b.len()).copied().unwrap_or(usize::MAX / 2)
+    last.get(b.len())
+        .map_or(usize::MAX, |errors| usize::from(*errors))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn mended(typed: &str, known: &[(&str, i64)]) -> Option<String> {
@@ -158,5 +174,13 @@ mod tests {
             Some("post")
         );
         assert_eq!(errors(b"", b"ab"), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn an_error_changes_two_letters_at_most(a in "[a-e0-3]{0,9}", b in "[a-e0-3]{0,9}") {
+            let changed = (letters(&a) ^ letters(&b)).count_ones() as usize;
+            prop_assert!(changed <= 2 * errors(a.as_bytes(), b.as_bytes()));
+        }
     }
 }

@@ -85,10 +85,7 @@ pub(super) struct Passage {
     pub(super) ts: Timestamp,
     pub(super) text: String,
     pub(super) tags: Vec<String>,
-    pub(super) refs: Vec<String>,
     pub(super) sensitivity: Sensitivity,
-    pub(super) status: Option<DecisionStatus>,
-    pub(super) superseded_by: Option<String>,
 }
 
 /// Loads a passage; none if its entity is gone or being forgotten.
@@ -115,46 +112,35 @@ pub(super) fn load_passage(
     let entity_type = EntityType::from_code(entity_type).ok_or_else(|| damaged("entity type"))?;
     let field = ChunkField::from_code(field).ok_or_else(|| damaged("chunk field"))?;
     let sensitivity = Sensitivity::from_code(sensitivity).ok_or_else(|| damaged("sensitivity"))?;
-    let text = match entity_type {
-        EntityType::Event => event_text(connection, entity_seq)?,
-        EntityType::Handoff => handoff::field_text(connection, entity_seq, field)?,
-        EntityType::Decision => decision::text(connection, entity_seq)?,
-        EntityType::Knowledge => note::text(connection, entity_seq)?,
-        EntityType::Reflection => reflection::text(connection, entity_seq)?,
-        EntityType::Principle => principle::text(connection, entity_seq)?,
-    };
-    let Some(EntityText {
-        id,
-        whole,
-        tags,
-        refs,
-        chunk_first,
-        status,
-        superseded_by,
-    }) = text
-    else {
+    let Some(of) = entity_text(connection, (entity_type, entity_seq), field)? else {
         return Ok(None);
     };
-    let range = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
-    let text = whole
-        .get(range)
-        .ok_or_else(|| damaged("byte range"))?
-        .to_owned();
-    let ordinal = u32::try_from(seq - chunk_first).unwrap_or(0);
-    let ts = Timestamp::from_millis(ts);
     Ok(Some(Passage {
-        entity_id: id,
         entity_type,
         field,
-        ordinal,
-        ts,
-        text,
-        tags,
-        refs,
+        ordinal: u32::try_from(seq - of.chunk_first).unwrap_or(0),
+        ts: Timestamp::from_millis(ts),
+        text: of.part(start, end)?.to_owned(),
         sensitivity,
-        status,
-        superseded_by,
+        entity_id: of.id,
+        tags: of.tags,
     }))
+}
+
+/// The text that passages of an entity's field are ranges of.
+pub(super) fn entity_text(
+    connection: &Connection,
+    (entity_type, seq): (EntityType, i64),
+    field: ChunkField,
+) -> Result<Option<EntityText>, StoreError> {
+    match entity_type {
+        EntityType::Event => event_text(connection, seq),
+        EntityType::Handoff => handoff::field_text(connection, seq, field),
+        EntityType::Decision => decision::text(connection, seq),
+        EntityType::Knowledge => note::text(connection, seq),
+        EntityType::Reflection => reflection::text(connection, seq),
+        EntityType::Principle => principle::text(connection, seq),
+    }
 }
 
 /// An entity's text that passages are ranges of.
@@ -171,6 +157,14 @@ pub(super) struct EntityText {
     pub(super) superseded_by: Option<String>,
 }
 
+impl EntityText {
+    /// The text of one of its passages.
+    pub(super) fn part(&self, start: u32, end: u32) -> Result<&str, StoreError> {
+        let range = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
+        self.whole.get(range).ok_or_else(|| damaged("byte range"))
+    }
+}
+
 /// The text of an event, for its passages.
 pub(super) fn event_text(
     connection: &Connection,
@@ -182,8 +176,8 @@ pub(super) fn event_text(
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    let content: Content =
-        serde_json::from_str(&row.get::<_, String>(1)?).map_err(|_| damaged("event content"))?;
+    let content = row.get_ref(1)?.as_str().unwrap_or_default();
+    let content: Content = serde_json::from_str(content).map_err(|_| damaged("event content"))?;
     Ok(Some(EntityText {
         id: EventId::from_bytes(row.get(0)?).to_string(),
         whole: content::searchable(&content),

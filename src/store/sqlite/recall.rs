@@ -12,7 +12,7 @@ use crate::domain::Caller;
 use crate::domain::recall::{Found, Hit, Pool, Presenter, RecallQuery, features, rank, spelling};
 use crate::domain::terms::QueryTerm;
 use crate::store::measure::Op;
-use crate::store::sqlite::chunk::load_passage;
+use crate::store::sqlite::chunk::{entity_text, load_passage};
 use crate::store::sqlite::measured::Searched;
 use crate::store::sqlite::passage::{indexed, quoted_whole};
 use crate::store::sqlite::unit::tenant_no;
@@ -130,17 +130,18 @@ pub(super) fn hits(
         let Some(row) = pool.rows.get(ranked.row) else {
             continue;
         };
-        let Some(passage) = load_passage(connection, row.chunk)? else {
+        let (field, start, end) = row.part;
+        let Some(of) = entity_text(connection, row.entity, field)? else {
             continue;
         };
         let found = Found {
-            id: passage.entity_id,
-            entity_type: passage.entity_type,
-            ts: passage.ts,
-            text: passage.text,
-            refs: passage.refs,
-            status: passage.status,
-            superseded_by: passage.superseded_by,
+            entity_type: row.entity.0,
+            ts: row.ts,
+            text: of.part(start, end)?.to_owned(),
+            id: of.id,
+            refs: of.refs,
+            status: of.status,
+            superseded_by: of.superseded_by,
         };
         presenter.offer(&ranking, ranked, found);
     }

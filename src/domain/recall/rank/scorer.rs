@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use super::reading::{Reading, saturated};
 use super::{Features, Ranked, Reasons, count, float, idf, named_speaker};
 use crate::domain::recall::Question;
@@ -39,7 +41,7 @@ pub(super) struct Scorer<'a> {
     readings: Vec<Reading>,
     /// Of each row.
     around: Vec<Around>,
-    sessions: HashMap<i64, f64>,
+    sessions: Sessions,
     /// The one person that the question names.
     speaker: Option<u32>,
     /// Each row's place in time among the rows, 0 the first and 1 the last.
@@ -227,7 +229,7 @@ impl<'a> Scorer<'a> {
                 when(self.speaker.is_some() && facts.signature.speaker() == self.speaker)
             }
             Feature::Asker => when(question.first_person && person),
-            Feature::Opening => when(self.mixed_voices && person && facts.opening),
+            Feature::Opening => when(self.mixed_voices && person && facts.is_opening()),
             Feature::Agent => when(question.of_agent && voice == Some(ActorType::Agent)),
             Feature::When => when(question.asks_when && facts.signature.names_a_time()),
             Feature::Answer => self.step(row, -1).map_or(0.0, |before| {
@@ -268,9 +270,11 @@ fn weighted(values: &Features) -> impl Iterator<Item = (Feature, f64)> {
     weights.map(|((feature, weight), value)| (*feature, weight * value))
 }
 
-/// For each session, the mean of its best passages.
-fn sessions(rows: &[Row], readings: &[Reading]) -> HashMap<i64, f64> {
-    let mut of: HashMap<i64, Vec<f64>> = HashMap::new();
+/// For each session, the mean of its best passages. Its keys are the store's own numbers.
+type Sessions = HashMap<i64, f64, FixedState>;
+
+fn sessions(rows: &[Row], readings: &[Reading]) -> Sessions {
+    let mut of: HashMap<i64, Vec<f64>, FixedState> = HashMap::default();
     for (row, reading) in rows.iter().zip(readings) {
         if let Some(session) = row.session {
             of.entry(session).or_default().push(reading.own);

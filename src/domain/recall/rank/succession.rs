@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::domain::EntityType;
 use crate::domain::recall::pool::Row;
-use crate::domain::recall::rank::Ranked;
+use crate::domain::recall::rank::Best;
 
 /// What each step back from the decision that holds takes from its score; the next float below would show as equal.
 const BELOW: f64 = 0.999;
@@ -15,7 +15,7 @@ const LONGEST_CHAIN: usize = 64;
 
 /// The decision that holds gets the best score of the chain that leads to it, and those before it go below, each by its
 /// distance: who asks by the old words is told what holds.
-pub(super) fn put_successors_first(best: &mut HashMap<(EntityType, i64), Ranked>, rows: &[Row]) {
+pub(super) fn put_successors_first(best: &mut Best, rows: &[Row]) {
     let next: HashMap<i64, i64> = rows
         .iter()
         .filter(|row| row.entity.0 == EntityType::Decision)

@@ -44,7 +44,7 @@ fn row(number: i64, voice: ActorType, speaker: &str, text: &str) -> Row {
     Row {
         chunk: number,
         entity: (EntityType::Event, number),
-        opening: true,
+        part: (ChunkField::Content, 0, 0),
         session: Some(1),
         ts,
         signature: chunk.signature,

@@ -46,12 +46,16 @@ pub(super) fn first_scores(
     let (chunks, all) = listed(look.connection, look.tenant_no, gate)?;
     let mut passing = among(look, gate, &scale, &chunks)?;
     if !all {
-        let known: HashSet<i64> = passing.iter().map(|(_, looked)| looked.seq).collect();
         let more = from_index(look, pool, lists, gate, &scale)?;
-        passing.extend(
-            more.into_iter()
-                .filter(|(_, looked)| !known.contains(&looked.seq)),
-        );
+        if passing.is_empty() {
+            passing = more;
+        } else {
+            let known: HashSet<i64> = passing.iter().map(|(_, looked)| looked.seq).collect();
+            let new = more
+                .into_iter()
+                .filter(|(_, looked)| !known.contains(&looked.seq));
+            passing.extend(new);
+        }
     }
     let speaker = named_speaker(
         question,

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::{MOST_FILTERED, MOST_ROWS};
 use crate::domain::recall::{RecallFilter, Signature, Sought};
-use crate::domain::{Caller, EntityType, Sensitivity};
+use crate::domain::{Caller, ChunkField, EntityType, Sensitivity};
 use crate::store::StoreError;
 use crate::store::sqlite::passage::quoted;
 use crate::store::sqlite::session::{self, session_no};
@@ -153,37 +153,37 @@ pub(super) struct Looked {
     pub(super) ts: i64,
     pub(super) sensitivity: i64,
     pub(super) words: i64,
-    /// Whether it is the beginning of an event.
-    pub(super) opening: bool,
+    /// The field, and from which byte to which.
+    pub(super) part: (ChunkField, u32, u32),
     pub(super) signature: Signature,
 }
 
 impl Looked {
     pub(super) fn at(connection: &Connection, seq: i64) -> Result<Option<Self>, StoreError> {
         let mut statement = connection.prepare_cached(
-            "select entity_type, entity_seq, session_no, project_no, ts, sensitivity, words, byte_start, signature from chunk
-             where seq = ?1",
+            "select entity_type, entity_seq, session_no, project_no, ts, sensitivity, words, field, byte_start, byte_end, signature
+             from chunk where seq = ?1",
         )?;
         let mut rows = statement.query([seq])?;
         let Some(row) = rows.next()? else {
             return Ok(None);
         };
         // A damaged one is as good as none; a search is not the place to fail for it.
-        let signature = Signature::stored(row.get_ref(8)?.as_blob().unwrap_or_default());
-        let Some(signature) = signature else {
+        let signature = Signature::stored(row.get_ref(10)?.as_blob().unwrap_or_default());
+        let field = ChunkField::from_code(row.get(7)?);
+        let (Some(signature), Some(field)) = (signature, field) else {
             return Ok(None);
         };
-        let entity_type = row.get(0)?;
         Ok(Some(Self {
             seq,
-            entity_type,
+            entity_type: row.get(0)?,
             entity_seq: row.get(1)?,
             session_no: row.get(2)?,
             project_no: row.get(3)?,
             ts: row.get(4)?,
             sensitivity: row.get(5)?,
             words: row.get(6)?,
-            opening: entity_type == EntityType::Event.code() && row.get::<_, i64>(7)? == 0,
+            part: (field, row.get(8)?, row.get(9)?),
             signature,
         }))
     }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
 use rusqlite::params;
 
 use super::gate::{Gate, Looked};
@@ -47,7 +48,7 @@ pub(super) fn rows(
         look,
         gate,
         rows: Vec::with_capacity(candidates.len() * 4),
-        of_chunk: HashMap::new(),
+        of_chunk: HashMap::default(),
     };
     for candidate in candidates {
         pool.put(candidate, true)?;
@@ -131,7 +132,8 @@ struct Building<'a> {
     look: Look<'a>,
     gate: &'a Gate,
     rows: Vec<Row>,
-    of_chunk: HashMap<i64, usize>,
+    /// The place of each chunk, whose number is our own: nobody can make them collide.
+    of_chunk: HashMap<i64, usize, FixedState>,
 }
 
 impl Building<'_> {
@@ -171,7 +173,7 @@ impl Building<'_> {
         self.rows.push(Row {
             chunk: looked.seq,
             entity: (entity_type, looked.entity_seq),
-            opening: looked.opening,
+            part: looked.part,
             session: looked.session_no,
             ts: Timestamp::from_millis(looked.ts),
             signature: looked.signature,

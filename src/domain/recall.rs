@@ -31,7 +31,7 @@ pub mod spelling;
 mod time_phrase;
 mod weights;
 
-pub use pool::{Pool, Row};
+pub use pool::{Extent, Pool, Row};
 pub use present::{Found, Presenter};
 pub use question::Question;
 pub use rank::{

@@ -5,7 +5,7 @@
 //! **Invariant:** nothing is drawn by lot, and no text follows from the code that is measured.
 
 use agent_memory::domain::context::{ContextDraft, ContextQuery};
-use agent_memory::domain::recall::{Hit, Pool, RecallDraft, RecallQuery, Row, Voice, Why};
+use agent_memory::domain::recall::{Extent, Hit, Pool, RecallDraft, RecallQuery, Row, Voice, Why};
 use agent_memory::domain::{
     ActorType, ChunkField, EntityType, NewChunk, TenantId, Timestamp, redact,
 };
@@ -192,7 +192,11 @@ fn row(place: usize, text: &str) -> anyhow::Result<Row> {
     Ok(Row {
         chunk: number,
         entity: (EntityType::Event, number),
-        part: (ChunkField::Content, 0, u32::try_from(text.len())?),
+        extent: Extent {
+            field: ChunkField::Content,
+            start: 0,
+            end: u32::try_from(text.len())?,
+        },
         session: Some(i64::try_from(session)?),
         ts,
         signature: NewChunk::whole(ChunkField::Content, &text, ts, &[], Some(voice)).signature,

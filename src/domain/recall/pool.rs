@@ -19,6 +19,17 @@ pub struct Pool {
     pub rows: Vec<Row>,
 }
 
+/// A part of an entity's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The field that it is of.
+    pub field: ChunkField,
+    /// The first of its bytes there.
+    pub start: u32,
+    /// The first byte behind it.
+    pub end: u32,
+}
+
 /// A passage, without its text.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -26,8 +37,8 @@ pub struct Row {
     pub chunk: i64,
     /// The entity's type and the store's number of it, which grows with insertion.
     pub entity: (EntityType, i64),
-    /// Which part of the entity's text it is: the field, and from which byte to which.
-    pub part: (ChunkField, u32, u32),
+    /// Which part of the entity's text it is.
+    pub extent: Extent,
     /// Its session.
     pub session: Option<i64>,
     /// When the entity happened.
@@ -47,6 +58,6 @@ pub struct Row {
 impl Row {
     /// Whether an event begins with it.
     pub fn is_opening(&self) -> bool {
-        self.entity.0 == EntityType::Event && self.part.1 == 0
+        self.entity.0 == EntityType::Event && self.extent.start == 0
     }
 }

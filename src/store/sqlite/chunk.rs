@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use crate::domain::content::{self, Content};
 use crate::domain::event::Chunk;
+use crate::domain::recall::Extent;
 use crate::domain::{
     ChunkField, ChunkId, DecisionStatus, EntityType, EventId, Sensitivity, TenantId, Timestamp,
 };
@@ -120,7 +121,7 @@ pub(super) fn load_passage(
         field,
         ordinal: u32::try_from(seq - of.chunk_first).unwrap_or(0),
         ts: Timestamp::from_millis(ts),
-        text: of.part(start, end)?.to_owned(),
+        text: of.part(Extent { field, start, end })?.to_owned(),
         sensitivity,
         entity_id: of.id,
         tags: of.tags,
@@ -159,7 +160,7 @@ pub(super) struct EntityText {
 
 impl EntityText {
     /// The text of one of its passages.
-    pub(super) fn part(&self, start: u32, end: u32) -> Result<&str, StoreError> {
+    pub(super) fn part(&self, Extent { start, end, .. }: Extent) -> Result<&str, StoreError> {
         let range = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
         self.whole.get(range).ok_or_else(|| damaged("byte range"))
     }

@@ -130,14 +130,13 @@ pub(super) fn hits(
         let Some(row) = pool.rows.get(ranked.row) else {
             continue;
         };
-        let (field, start, end) = row.part;
-        let Some(of) = entity_text(connection, row.entity, field)? else {
+        let Some(of) = entity_text(connection, row.entity, row.extent.field)? else {
             continue;
         };
         let found = Found {
             entity_type: row.entity.0,
             ts: row.ts,
-            text: of.part(start, end)?.to_owned(),
+            text: of.part(row.extent)?.to_owned(),
             id: of.id,
             refs: of.refs,
             status: of.status,

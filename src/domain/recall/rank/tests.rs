@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::recall::{RecallDraft, Voice};
+use crate::domain::recall::{Extent, RecallDraft, Voice};
 use crate::domain::{ChunkField, NewChunk, TenantId, Timestamp};
 
 fn at(text: &str) -> Timestamp {
@@ -44,7 +44,11 @@ fn row(number: i64, voice: ActorType, speaker: &str, text: &str) -> Row {
     Row {
         chunk: number,
         entity: (EntityType::Event, number),
-        part: (ChunkField::Content, 0, 0),
+        extent: Extent {
+            field: ChunkField::Content,
+            start: 0,
+            end: 0,
+        },
         session: Some(1),
         ts,
         signature: chunk.signature,

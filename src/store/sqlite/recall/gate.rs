@@ -2,10 +2,10 @@
 //!
 //! **Invariant:** a filter that is given is kept by everything that is shown.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{MOST_FILTERED, MOST_ROWS};
-use crate::domain::recall::{RecallFilter, Signature, Sought};
+use crate::domain::recall::{Extent, RecallFilter, Signature, Sought};
 use crate::domain::{Caller, ChunkField, EntityType, Sensitivity};
 use crate::store::StoreError;
 use crate::store::sqlite::passage::quoted;
@@ -153,8 +153,7 @@ pub(super) struct Looked {
     pub(super) ts: i64,
     pub(super) sensitivity: i64,
     pub(super) words: i64,
-    /// The field, and from which byte to which.
-    pub(super) part: (ChunkField, u32, u32),
+    pub(super) extent: Extent,
     pub(super) signature: Signature,
 }
 
@@ -170,8 +169,7 @@ impl Looked {
         };
         // A damaged one is as good as none; a search is not the place to fail for it.
         let signature = Signature::stored(row.get_ref(10)?.as_blob().unwrap_or_default());
-        let field = ChunkField::from_code(row.get(7)?);
-        let (Some(signature), Some(field)) = (signature, field) else {
+        let (Some(signature), Some(extent)) = (signature, extent(row)) else {
             return Ok(None);
         };
         Ok(Some(Self {
@@ -183,8 +181,17 @@ impl Looked {
             ts: row.get(4)?,
             sensitivity: row.get(5)?,
             words: row.get(6)?,
-            part: (field, row.get(8)?, row.get(9)?),
+            extent,
             signature,
         }))
     }
+}
+
+/// The extent in a row of [`Looked::at`].
+fn extent(row: &Row<'_>) -> Option<Extent> {
+    Some(Extent {
+        field: ChunkField::from_code(row.get(7).ok()?)?,
+        start: row.get(8).ok()?,
+        end: row.get(9).ok()?,
+    })
 }

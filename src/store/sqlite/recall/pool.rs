@@ -173,7 +173,7 @@ impl Building<'_> {
         self.rows.push(Row {
             chunk: looked.seq,
             entity: (entity_type, looked.entity_seq),
-            part: looked.part,
+            extent: looked.extent,
             session: looked.session_no,
             ts: Timestamp::from_millis(looked.ts),
             signature: looked.signature,

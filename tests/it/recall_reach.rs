@@ -457,8 +457,9 @@ fn a_forgotten_session_leaves_no_trace_in_the_scores() {
     });
     app.delete("/api/v1/sessions/noise").accepted();
     assert!(!answers(&app).concat().contains("boiled parrot"));
-    wait_for("the session to go", || {
-        (app.metric("agent_memory_events{kind=\"message\"}") < 100.0).then_some(())
+    let messages = |app: &TestApp| app.metric("agent_memory_events{kind=\"message\"}");
+    wait_for("the session to go, to its last slice", || {
+        (messages(&app) == messages(&clean)).then_some(())
     });
     assert_eq!(answers(&app), answers(&clean));
 }

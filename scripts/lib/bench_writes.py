@@ -9,22 +9,26 @@ BATCH_EVENTS = 100
 
 
 def events_16(bench):
-    runs = events(bench, "events-16", CONNECTIONS)
+    runs = beside_sqlite(bench, "events-16", "/api/v1/events", CONNECTIONS, "event", 1)
     rounds = [run.p99_ms for run in runs]
     bench.report.figure("events-16-p99", statistics.median(rounds), "", rounds)
 
 
 def events_64(bench):
-    events(bench, "events-64", MANY_CONNECTIONS)
+    beside_sqlite(bench, "events-64", "/api/v1/events", MANY_CONNECTIONS, "event", 1)
 
 
-def events(bench, name, connections):
+def batch(bench):
+    beside_sqlite(bench, "batch", "/api/v1/events/batch", CONNECTIONS, "batch", BATCH_EVENTS)
+
+
+def beside_sqlite(bench, name, path, connections, what, each):
     """Against raw SQLite on a file with as many events, in groups of the size that the writer made in that round."""
     store = grown(bench)
     runs, ceiling, groups = [], [], []
 
     def ours():
-        load, stored, commits = bench.counted("/api/v1/events", connections, "event", 1)
+        load, stored, commits = bench.counted(path, connections, what, each)
         runs.append(load)
         groups.append(max(1, round(stored / commits)))
 
@@ -38,16 +42,9 @@ def events(bench, name, connections):
     bench.report.loads(name, runs, connections)
     bench.report.raw(name, ceiling)
     note = f"{'/'.join(str(group) for group in groups)} events a commit, counted in the WAL index"
-    bench.report.ratio(name, [run.per_s for run in runs], [one["events_per_s"] for one in ceiling], note)
-    bench.rate(f"{name}-rate", runs)
+    bench.report.ratio(name, [each * run.per_s for run in runs], [one["events_per_s"] for one in ceiling], note)
+    bench.rate(f"{name}-rate", runs, each=each)
     return runs
-
-
-def batch(bench):
-    grown(bench)
-    runs = [bench.counted("/api/v1/events/batch", CONNECTIONS, "batch", BATCH_EVENTS)[0] for _ in range(bench.plain_rounds)]
-    bench.report.loads("batch", runs, CONNECTIONS)
-    bench.rate("batch-rate", runs, each=BATCH_EVENTS)
 
 
 def handoff(bench):

@@ -44,6 +44,7 @@ RATIOS = [
     more("events-16", "one durable event, 16 connections, of raw SQLite in groups of the same size", OF_CEILING, 0.35, 0.5),
     more("events-64", "one durable event, 64 connections, of raw SQLite in groups of the same size", OF_CEILING, 0.35, 0.5),
     more("batch", "durable events in batches of 100, likewise", OF_CEILING),
+    more("handoff", "passages of handoffs, of raw SQLite storing as many events as long as they", OF_CEILING),
     less("wake-up-growth", "time of a wake-up, the large store against 10,000 events", "×", 1.5, 1.1),
     less("scrape-growth", "processor time of a scrape, the large store against 1,000 events", "×", 1.2, 1.0),
     less("reads-beside-writes", "p99 of reads beside 16 writers, against beside 16 readers of /health", "×", 3, 1.5),

@@ -39,7 +39,7 @@ class Bench:
     """One run of scripts/bench."""
 
     def __init__(self, folder, seconds, quick, large):
-        self.folder, self.seconds, self.large = folder, seconds, large
+        self.folder, self.seconds, self.quick, self.large = folder, seconds, quick, large
         # Of what is measured in turn with something else, and of what is measured alone.
         self.rounds, self.plain_rounds = ROUNDS, QUICK_ROUNDS if quick else ROUNDS
         self.wrk, self.report = bench_wrk.Wrk(), bench_report.Report()
@@ -115,12 +115,12 @@ class Bench:
                 raise Failure(f"requests are still being answered after {QUIET_LIMIT_S} s")
             time.sleep(0.01)
 
-    def load(self, path, connections, what="get", file="", threads=bench_wrk.THREADS):
+    def load(self, path, connections, what="get", file="", threads=bench_wrk.THREADS, seconds=None):
         """One run of wrk against the running server, with the processor time that it cost the server."""
         pid = self.running.process.pid
         before = machine.cpu_s(pid)
         try:
-            load = self.wrk.run(self.running.port, path, connections, self.seconds, what, file, threads)
+            load = self.wrk.run(self.running.port, path, connections, seconds or self.seconds, what, file, threads)
         except Failure as failure:
             raise Failure(f"{failure}\n{self.running.log_tail()}") from None
         load.cpu_us = 1e6 * (machine.cpu_s(pid) - before) / load.requests

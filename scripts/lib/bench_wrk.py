@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 
 from server import ROOT, Failure
@@ -31,6 +32,20 @@ class Load:
         self.per_s = report["requests"] / report["seconds"]
         self.p50_ms, self.p95_ms, self.p99_ms = report["p50_ms"], report["p95_ms"], report["p99_ms"]
         self.max_ms = report["max_ms"]
+
+
+class Turns:
+    """Runs of equal length as one load: percentiles are the median of theirs."""
+
+    def __init__(self, runs):
+        self.requests = sum(run.requests for run in runs)
+        self.per_s = statistics.mean(run.per_s for run in runs)
+        self.p50_ms, self.p95_ms, self.p99_ms = (
+            statistics.median(getattr(run, key) for run in runs) for key in ("p50_ms", "p95_ms", "p99_ms")
+        )
+        self.max_ms = max(run.max_ms for run in runs)
+        if all(run.cpu_us is not None for run in runs):
+            self.cpu_us = sum(run.cpu_us * run.requests for run in runs) / self.requests
 
 
 class Beside:

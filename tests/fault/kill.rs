@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ const WRITERS: usize = 8;
 const WRITES_BEFORE_KILL: usize = 40;
 /// Events of the histories that are imported and forgotten here; several slices and blocks of them.
 const HISTORY: usize = 3000;
+/// Kills of a command that makes its file, spread over the time that it takes.
+const BIRTHS: usize = 40;
 
 #[test]
 fn nothing_acknowledged_is_lost_to_a_kill() {
@@ -92,6 +94,43 @@ fn kill(id: u32) {
 
 fn millis(count: usize) -> Duration {
     Duration::from_millis(u64::try_from(count).unwrap())
+}
+
+#[test]
+fn a_file_whose_making_was_killed_is_made_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = |db: &Path| {
+        let mut record = command(db);
+        record.args(["record", "--", "a tide gauge"]);
+        record.stdout(Stdio::null()).stderr(Stdio::null());
+        record
+    };
+    // From the log, the last file that is made, to the end.
+    let begin = |db: &Path| {
+        let mut child = record(db).spawn().unwrap();
+        wait_for("a log", || {
+            (beside(db, "-wal").exists() || child.try_wait().unwrap().is_some()).then_some(())
+        });
+        (child, Instant::now())
+    };
+    let (mut child, begun) = begin(&dir.path().join("whole.db"));
+    assert!(child.wait().unwrap().success());
+    let (whole, mut middle) = (begun.elapsed(), 0);
+    for round in 0..BIRTHS {
+        let db = dir.path().join(format!("memory-{round}.db"));
+        let (mut child, begun) = begin(&db);
+        let part = u32::try_from(round).unwrap();
+        thread::sleep(
+            (whole * part / u32::try_from(BIRTHS).unwrap()).saturating_sub(begun.elapsed()),
+        );
+        // It may be done already.
+        let _killed = child.kill();
+        middle += usize::from(child.wait().unwrap().code().is_none());
+        assert!(record(&db).status().unwrap().success(), "round {round}");
+        assert_sound(&db);
+    }
+    eprintln!("{middle} of {BIRTHS} killed within {whole:?}");
+    assert!(middle >= BIRTHS / 4, "{middle} killed within {whole:?}");
 }
 
 #[test]

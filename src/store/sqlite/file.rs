@@ -20,7 +20,7 @@ use crate::store::sqlite::busy::{Patience, wait_for_locks};
 use crate::store::sqlite::examine::with_suffix;
 use crate::store::sqlite::log::refuse_foreign_log;
 use crate::store::sqlite::mount::refuse_network;
-use crate::store::sqlite::schema::{back_up, migrate, schema_version};
+use crate::store::sqlite::schema::{back_up, complete, migrate, schema_version};
 use crate::store::sqlite::traced::trace;
 use crate::store::sqlite::turn::{lock_file, lock_until};
 use crate::store::{Durability, OpenError, Options, Role};
@@ -309,6 +309,10 @@ fn prepare(
     let wanted = schema_version();
     if found == wanted {
         adopt(connection, options, presence)?;
+        if let Err(error) = complete(connection, now) {
+            // Then the self-check will fail as well, and `doctor` has to be able to look.
+            tracing::warn!(%error, "what the file knows about itself could not be read");
+        }
         return check_layout(connection, path);
     }
     if found > wanted {
@@ -374,9 +378,11 @@ pub(super) fn pragma<T: rusqlite::types::FromSql>(
     connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
+/// In one transaction: each by itself would be one, of four syncs.
 fn lay_out(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
-        "pragma page_size = {PAGE_BYTES}; pragma auto_vacuum = {AUTO_VACUUM}; pragma application_id = {APPLICATION_ID};"
+        "pragma page_size = {PAGE_BYTES};
+         begin; pragma auto_vacuum = {AUTO_VACUUM}; pragma application_id = {APPLICATION_ID}; commit;"
     ))?;
     keep_log(connection)
 }

@@ -1,13 +1,13 @@
 //! The schema: its versions, how a file gets from one to the next, and the copy that is made before.
 //!
-//! **Invariant:** a file that could not be migrated is as it was, and the copy of an older file is one that the older
-//! version opens.
+//! **Invariant:** a file that could not be migrated is as it was, however it ended, and the copy of an older file is one that
+//! the older version opens.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rusqlite_migration::{HookError, M, Migrations};
 
 use crate::domain::{Timestamp, terms};
@@ -20,9 +20,15 @@ use crate::store::{OpenError, Options};
 /// The way of a file to this version, one step for each schema. The files of a released one are out there, so a step
 /// that was released is never edited: whatever changes is a step of its own. Schemas 1, 3, 4, 7, 8 and 9 were released,
 /// and `tests/fixtures` keeps a file of each.
-fn steps() -> Vec<M<'static>> {
+///
+/// What a new file says about itself belongs to the step that makes the table for it: all steps are one transaction, and a
+/// file without it is not whole.
+fn steps(now: Timestamp) -> Vec<M<'static>> {
     vec![
-        M::up(include_str!("migrations/0001_init.sql")),
+        M::up_with_hook(
+            include_str!("migrations/0001_init.sql"),
+            move |transaction: &Transaction<'_>| Ok(introduce(transaction, now)?),
+        ),
         M::up(include_str!("migrations/0002_reflections.sql")),
         M::up_with_hook(
             include_str!("migrations/0003_signature.sql"),
@@ -43,8 +49,10 @@ fn steps() -> Vec<M<'static>> {
         M::up(include_str!("migrations/0008_pace.sql")),
         M::up_with_hook(
             include_str!("migrations/0009_consolidation.sql"),
-            |transaction: &Transaction<'_>| {
-                passage::fill_index(transaction).map_err(|error| HookError::Hook(error.to_string()))
+            move |transaction: &Transaction<'_>| {
+                passage::fill_index(transaction)
+                    .map_err(|error| HookError::Hook(error.to_string()))?;
+                Ok(expect_rounds(transaction, now)?)
             },
         ),
     ]
@@ -63,24 +71,33 @@ pub(super) fn migrate(
     connection: &mut Connection,
     now: Timestamp,
 ) -> rusqlite_migration::Result<()> {
-    take_steps(connection, steps(), now)
+    Migrations::new(steps(now)).to_latest(connection)
 }
 
-fn take_steps(
-    connection: &mut Connection,
-    steps: Vec<M<'_>>,
-    now: Timestamp,
-) -> rusqlite_migration::Result<()> {
-    Migrations::new(steps).to_latest(connection)?;
-    connection.execute(
-        "insert into store (only_row, created_at, terms_version, proved_at) values (1, ?1, ?2, ?1) on conflict do nothing",
-        (now.millis(), terms::TERMS_VERSION),
-    )?;
-    // Neither a new file nor one that has just been upgraded has missed a round of consolidation.
-    connection.execute(
-        "insert into consolidation_due (only_row, done_until) values (1, ?1) on conflict do nothing",
-        [now.millis()],
-    )?;
+/// Gives a file of this schema what it should have been made with. Earlier versions made it in three transactions, so that
+/// a kill between them left a file that no later start could read.
+pub(super) fn complete(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let whole = "select exists (select 1 from store) and exists (select 1 from consolidation_due)";
+    if connection.query_row(whole, [], |row| row.get(0))? {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    introduce(&transaction, now)?;
+    expect_rounds(&transaction, now)?;
+    transaction.commit()
+}
+
+/// Writes what the file knows about itself beyond its header, unless it is there.
+fn introduce(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let sql = "insert into store (only_row, created_at, terms_version, proved_at) values (1, ?1, ?2, ?1) on conflict do nothing";
+    connection.execute(sql, (now.millis(), terms::TERMS_VERSION))?;
+    Ok(())
+}
+
+/// Neither a new file nor one that has just been upgraded has missed a round of consolidation.
+fn expect_rounds(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let sql = "insert into consolidation_due (only_row, done_until) values (1, ?1) on conflict do nothing";
+    connection.execute(sql, [now.millis()])?;
     Ok(())
 }
 
@@ -152,9 +169,44 @@ mod tests {
 
     #[test]
     fn migrations_are_valid() {
-        let steps = steps();
+        let steps = steps(now());
         assert_eq!(i64::try_from(steps.len()), Ok(schema_version()));
         Migrations::new(steps).validate().unwrap();
+    }
+
+    /// The transactions in a file's log: a frame that ends one says how large the file is then.
+    fn commits(options: &Options) -> usize {
+        let log = std::fs::read(with_suffix(&options.path, "-wal")).unwrap();
+        let frames = log[32..].chunks(24 + usize::try_from(file::PAGE_BYTES).unwrap());
+        frames.filter(|frame| frame[4..8] != [0; 4]).count()
+    }
+
+    #[test]
+    fn a_file_is_made_in_one_transaction() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = testing::options(&dir, Role::Server);
+        let mut file = file::open(&options, now()).unwrap();
+        assert_eq!(commits(&options), 1);
+        complete(&mut file.connection, now()).unwrap();
+        assert_eq!(commits(&options), 1, "it is not whole");
+    }
+
+    #[test]
+    fn a_file_without_what_it_knows_about_itself_is_given_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = testing::options(&dir, Role::Server);
+        let file = file::open(&options, now()).unwrap();
+        let sql = "delete from store; delete from consolidation_due;";
+        file.connection.execute_batch(sql).unwrap();
+        drop(file);
+        let mut group = testing::group(&dir);
+        group.self_check().unwrap();
+        let sql = "select count(*) from store join consolidation_due using (only_row)";
+        let rows: i64 = group
+            .connection()
+            .query_row(sql, [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 1);
     }
 
     #[test]
@@ -170,9 +222,11 @@ mod tests {
         back_up(&file.connection, &options, schema_version()).unwrap();
         let step =
             "alter table store add column extra text; insert into store (nonsense) values (1);";
-        let mut next = steps();
+        let mut next = steps(now());
         next.push(M::up(step));
-        take_steps(&mut file.connection, next, now()).unwrap_err();
+        Migrations::new(next)
+            .to_latest(&mut file.connection)
+            .unwrap_err();
         let version: i64 = pragma(&file.connection, "user_version").unwrap();
         assert_eq!(version, schema_version());
         file.connection

@@ -378,7 +378,8 @@ pub(super) fn pragma<T: rusqlite::types::FromSql>(
     connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
-/// In one transaction: each by itself would be one, of four syncs.
+/// In one transaction: each by itself would be one, of four syncs, and a file that is laid out but not named as ours yet
+/// would be refused as another program's.
 fn lay_out(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "pragma page_size = {PAGE_BYTES};

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
 use rusqlite::{Connection, ErrorCode};
 use serde_json::{Value, json};
@@ -443,6 +445,17 @@ fn what_consolidation_left_is_looked_at_and_mended() {
     );
 }
 
+/// Locks and unlocks files of its own until told to stop, so that the system's list of locks is long and never at rest.
+fn keep_locking(dir: &Path, name: usize, stop: &AtomicBool) {
+    let files: Vec<_> = (0..60)
+        .map(|number| fs::File::create(dir.join(format!("lock-{name}-{number}"))).unwrap())
+        .collect();
+    while !stop.load(Ordering::Relaxed) {
+        files.iter().for_each(|file| file.lock().unwrap());
+        files.iter().for_each(|file| file.unlock().unwrap());
+    }
+}
+
 #[test]
 fn another_program_that_has_a_transaction_open_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -450,7 +463,16 @@ fn another_program_that_has_a_transaction_open_is_named() {
     let server = Server::start(&db);
     let other = open(&db);
     other.execute_batch("begin immediate").unwrap();
-    let (code, words) = doctor(&db, &[]);
+    let stop = AtomicBool::new(false);
+    let (code, words) = thread::scope(|scope| {
+        for name in 0..3 {
+            let (dir, stop) = (dir.path(), &stop);
+            scope.spawn(move || keep_locking(dir, name, stop));
+        }
+        let said = doctor(&db, &[]);
+        stop.store(true, Ordering::Relaxed);
+        said
+    });
     assert_eq!(code, 1, "{words}");
     let said = wrong(&words, "locks");
     assert!(
@@ -461,6 +483,36 @@ fn another_program_that_has_a_transaction_open_is_named() {
     other.execute_batch("rollback").unwrap();
     assert_eq!(doctor(&db, &[]).0, 0);
     drop(server);
+}
+
+#[test]
+fn a_server_that_writes_flat_out_keeps_nobody_from_writing() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = memory(dir.path());
+    let server = Server::start(&db);
+    let (stop, written) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let agent = client();
+                while !stop.load(Ordering::Relaxed) {
+                    let note = json!({"content": "the weir opens at noon"});
+                    let answer = agent.post(server.url("/api/v1/knowledge")).send_json(&note);
+                    assert_eq!(answer.unwrap().status(), 201);
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let said: Vec<_> = (0..3).map(|_| doctor(&db, &[])).collect();
+        stop.store(true, Ordering::Relaxed);
+        for (code, words) in said {
+            assert!(
+                code == 0 && words.contains("nobody keeps others from writing"),
+                "{words}"
+            );
+        }
+    });
+    assert!(written.into_inner() > 100);
 }
 
 /// All rows of all tables that are saved, in the order of their numbers.

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::store::Finding;
 use crate::store::sqlite::examine::with_suffix;
+#[cfg(unix)]
+use crate::store::sqlite::file::open_reader;
 use crate::store::sqlite::turn::{beside, lock_until};
 
 /// The files of a store, by what is behind its name.
@@ -28,6 +30,8 @@ pub(in crate::store::sqlite) const FILES: [&str; 9] = [
 ];
 /// How long the turn may be another's: writers keep it for milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Whoever the system does not name.
+const SOMEBODY: &str = "another process";
 
 pub(super) fn look(path: &Path) -> Vec<Finding> {
     let mut findings = vec![locks(path), left_behind(path), log(path)];
@@ -80,55 +84,85 @@ fn is_free(lock: &Path) -> io::Result<bool> {
     })
 }
 
-/// Who holds a lock, as far as the system tells.
+/// Who holds a lock of ours, as far as the system tells. Format: proc(5), `/proc/locks`.
+#[cfg(unix)]
 fn holder(lock: &Path) -> String {
-    locked_by(lock, |_| true)
-        .map_or_else(|| "another process".to_owned(), |process| named(&process))
-}
-
-/// The process that had SQLite's write lock each time it was looked at, for as long as is borne. A server that writes flat
-/// out lets go of it between its commits.
-fn stubborn_writer(path: &Path) -> Option<String> {
-    /// The byte of the `-shm` file that stands for the right to write: `WAL_WRITE_LOCK`, SQLite's "WAL-mode File Format".
-    const WRITES: u64 = 120;
-    let shared = with_suffix(path, "-shm");
-    let look = || {
-        locked_by(&shared, |fields: &[&str]| {
-            let end = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok());
-            fields.contains(&"WRITE")
-                && end(6).is_some_and(|first| first <= WRITES)
-                && end(7).is_none_or(|last| last >= WRITES)
+    use std::os::unix::fs::MetadataExt as _;
+    /// The system hands the list out a page at a time, about forty locks, and what comes and goes meanwhile moves the others:
+    /// while a machine was busy locking, one reading of eighty lacked a lock that was held all the time.
+    const READINGS: usize = 5;
+    let number = std::fs::metadata(lock).map(|about| format!(":{}", about.ino()));
+    let held_by = |number: &str| {
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        locks.lines().find_map(|line| {
+            let mut fields = line.split_whitespace().skip(4);
+            let process = fields.next()?.to_owned();
+            fields.next()?.ends_with(number).then_some(process)
         })
     };
-    let holder = look()?;
+    number
+        .ok()
+        .and_then(|number| (0..READINGS).find_map(|_| held_by(&number)))
+        .map_or_else(|| SOMEBODY.to_owned(), |process| named(&process))
+}
+
+#[cfg(not(unix))]
+fn holder(_lock: &Path) -> String {
+    SOMEBODY.to_owned()
+}
+
+/// The process that had SQLite's write lock each time it was looked at, for as long as is borne, and committed nothing in
+/// that time. A server that writes flat out has it nearly always too, but commits.
+#[cfg(unix)]
+fn stubborn_writer(path: &Path) -> Option<String> {
+    // Never closed: the system lets go of all that SQLite has locked in a file when a process closes any handle of it. So a
+    // handle of few bytes stays until the end of `doctor`.
+    let shared = std::mem::ManuallyDrop::new(File::open(with_suffix(path, "-shm")).ok()?);
+    let holder = writer(&shared)?;
+    let reader = open_reader(path).ok()?;
+    // Another number after each commit of another connection; none of a file that cannot be read.
+    let commits = || -> Option<i64> {
+        let version = reader.pragma_query_value(None, "data_version", |row| row.get(0));
+        version.ok()
+    };
+    let before = commits();
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         std::thread::sleep(Duration::from_millis(10));
-        if look()? != holder {
+        let committed = before
+            .zip(commits())
+            .is_some_and(|(before, now)| before != now);
+        if committed || writer(&shared)? != holder {
             return None;
         }
     }
-    Some(named(&holder))
-}
-
-/// The process that has a lock on a file, of those that are asked for. Format: proc(5), `/proc/locks`; none where there is no
-/// such file.
-#[cfg(unix)]
-fn locked_by(file: &Path, wanted: impl Fn(&[&str]) -> bool) -> Option<String> {
-    use std::os::unix::fs::MetadataExt as _;
-    let about = std::fs::metadata(file).ok()?;
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let number = format!(":{}", about.ino());
-    locks.lines().find_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let is_it = fields.get(5)?.ends_with(&number) && wanted(&fields);
-        is_it.then(|| fields.get(4).map(|process| (*process).to_owned()))?
+    Some(if holder == 0 {
+        SOMEBODY.to_owned()
+    } else {
+        named(&holder.to_string())
     })
 }
 
 #[cfg(not(unix))]
-fn locked_by(_file: &Path, _wanted: impl Fn(&[&str]) -> bool) -> Option<String> {
+fn stubborn_writer(_path: &Path) -> Option<String> {
     None
+}
+
+/// The process that has SQLite's write lock just now; 0 if it is none that can be seen from here.
+#[cfg(unix)]
+fn writer(shared: &File) -> Option<i32> {
+    use rustix::process::{Flock, FlockOffsetType, FlockType, Pid, fcntl_getlk};
+    /// The byte of the `-shm` file that stands for the right to write: `WAL_WRITE_LOCK`, SQLite's "WAL-mode File Format".
+    const WRITES: u64 = 120;
+    let wanted = Flock {
+        start: WRITES,
+        length: 1,
+        pid: None,
+        typ: FlockType::WriteLock,
+        offset_type: FlockOffsetType::Set,
+    };
+    let held = fcntl_getlk(shared, &wanted).ok()??;
+    Some(Pid::as_raw(held.pid))
 }
 
 fn named(process: &str) -> String {

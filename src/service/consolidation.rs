@@ -46,6 +46,10 @@ const ROUND: [ConsolidationType; 6] = [
 const AT_ONCE: usize = 64;
 /// Pause when the store has no room for a write.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// How long the turn is waited for while no job runs; a worker that gives way to others on a busy machine needs a part of it.
+const BETWEEN_JOBS: Duration = Duration::from_secs(2);
+/// Pause before another try.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 const IS_OFF: &str = "consolidation is switched off here (--consolidation off); whoever has the file can run it with \
                       `agent-memory consolidate run`";
@@ -166,9 +170,7 @@ impl Services {
         if !self.consolidator.settings.schedule.is_on() {
             return Err(Error::Conflict(IS_OFF));
         }
-        let turn = self
-            .consolidation_turn()?
-            .ok_or(Error::Conflict(IS_RUNNING))?;
+        let turn = self.turn_if_at_rest()?;
         let mut jobs = Vec::new();
         for kind in ROUND {
             if job_type.is_none_or(|only| only == kind) {
@@ -192,9 +194,7 @@ impl Services {
         job_type: Option<ConsolidationType>,
     ) -> Result<Vec<ConsolidationJob>, Error> {
         self.admin(caller)?;
-        let turn = self
-            .consolidation_turn()?
-            .ok_or(Error::Conflict(IS_RUNNING))?;
+        let turn = self.turn_if_at_rest()?;
         let mut done = Vec::new();
         for kind in ROUND {
             if job_type.is_none_or(|only| only == kind) {
@@ -219,6 +219,22 @@ impl Services {
             );
         }
         Ok(Some(turn))
+    }
+
+    /// The turn for somebody who asked. A job is told as ended before its worker lets go of the turn, and a worker that
+    /// looks for what was cut off has it for a moment; whoever asks in between waits, and is not told of a job that is not
+    /// there.
+    fn turn_if_at_rest(&self) -> Result<ConsolidationTurn, Error> {
+        let until = Instant::now() + BETWEEN_JOBS;
+        loop {
+            if let Some(turn) = self.consolidation_turn()? {
+                return Ok(turn);
+            }
+            if self.store.is_consolidating(self.wait)? || Instant::now() >= until {
+                return Err(Error::Conflict(IS_RUNNING));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 
     fn begin(
@@ -332,9 +348,9 @@ impl Services {
         };
         find()?;
         // Whoever gets the turn ends what was cut off; so a job that runs then does so in somebody's hands.
-        let turn = self.consolidation_turn()?;
+        let turn = self.turn_if_at_rest();
         let named = store.undo_dependents(self.wait, &caller.tenant, id)?;
-        let turn = turn.ok_or(Error::Conflict(IS_RUNNING))?;
+        let turn = turn?;
         if !named.is_empty() {
             let reason = format!(
                 "cannot be undone, since later work depends on {}",

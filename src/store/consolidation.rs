@@ -98,6 +98,15 @@ impl Store {
         Ok(engine.consolidation_turn()?.map(ConsolidationTurn))
     }
 
+    /// Whether a job of any tenant says that it runs; whether somebody is at it, the turn tells.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn is_consolidating(&self, wait: Wait) -> Result<bool, StoreError> {
+        let Self::Sqlite(engine) = self;
+        engine.is_consolidating(wait)
+    }
+
     /// Ends the jobs that still say that they run, since whoever ran them is gone; answers how many.
     ///
     /// # Errors

@@ -3,6 +3,9 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -331,6 +334,42 @@ fn a_handoff_that_takes_the_place_of_an_automatic_one_is_whole() {
         1.0
     );
     is_well(&app);
+}
+
+/// Keeps the processors busy until dropped.
+struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        for _ in 0..6 {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        Self(stop)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn whoever_sees_a_job_end_may_ask_for_the_next_at_once() {
+    let app = consolidating("02:00");
+    live(&app, "default");
+    // The thread that consolidates gives way to these, between the end of its job and the end of its turn as well.
+    let _busy = Busy::start();
+    for _ in 0..20 {
+        let job = run(&app, &json!({"job_type": "deduplication"}))["deduplication"].clone();
+        undo(&app, &job).ok();
+    }
 }
 
 /// `consolidate run` as a process of its own, caught in the middle of its work: the process, and the job that runs.

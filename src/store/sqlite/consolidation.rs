@@ -117,6 +117,13 @@ impl super::Sqlite {
         }
     }
 
+    pub(in crate::store) fn is_consolidating(&self, wait: Wait) -> Result<bool, StoreError> {
+        self.read(Op::Look, wait, |connection| {
+            let sql = "select exists (select 1 from consolidation_job where status = 0)";
+            Ok(connection.query_row(sql, [], |row| row.get(0))?)
+        })
+    }
+
     pub(in crate::store) fn fail_cut_off(
         &self,
         _turn: &Turn,

@@ -14,8 +14,8 @@
 //!
 //! In all of them, a client that makes us wait to send goes by its [`Pace`], and is then cut off without ceremony.
 //!
-//! What actix answers by itself (400 to what is no HTTP, 431 to a head of over 128 KiB) has no body. It is recognised by
-//! coming while nothing of ours is under way, and gets one.
+//! What actix answers by itself (400 to what is no HTTP, 431 to a head of over 128 KiB, of 256 KiB if it is there at once)
+//! has no body. It is recognised by coming while nothing of ours is under way, and gets one.
 //!
 //! **Invariant:** what a request says is none of its business, and it changes no byte of an answer of ours.
 
